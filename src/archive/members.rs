@@ -49,7 +49,7 @@ struct Before {
     extended: Option<Extended>,
 }
 
-/// What an extended header says.
+/// Statements of an extended header.
 #[derive(Default)]
 struct Extended {
     name: Option<Vec<u8>>,

@@ -106,7 +106,7 @@ impl Chart {
     /// # Errors
     /// [`Class::Format`] if its Chart.yaml cannot be used; [`Class::Io`].
     pub(super) fn read(path: &Path, name: &str, subject: &str) -> Result<Option<Self>, Fault> {
-        if !Path::new(name).extension().is_some_and(|end| end == "tgz") {
+        if Path::new(name).extension().is_none_or(|end| end != "tgz") {
             return Ok(None);
         }
         let file = File::open(path).map_err(|error| Fault::new(Class::Io, format!("{subject}: {error}")))?;

@@ -19,11 +19,11 @@ const SHORT: usize = 100;
 pub(super) struct Item {
     /// Name, with slashes.
     pub name: String,
-    /// What it is.
+    /// Kind, with its content.
     pub kind: ItemKind,
 }
 
-/// What a member is.
+/// Kind of a member.
 pub(super) enum ItemKind {
     /// A directory.
     Directory,

@@ -73,7 +73,7 @@ fn contradictions_are_refused() {
     let archive = |members: &[Vec<u8>]| tar(members);
     let of = |config: &[u8], top: &[u8]| {
         let base = file(entry["Layers"][0].as_str().unwrap(), &image.layers[0]);
-        archive(&[file(&image.config_name(), config), base, file(&layer, top), list(&[entry.clone()])])
+        archive(&[file(&image.config_name(), config), base, file(&layer, top), list(std::slice::from_ref(&entry))])
     };
     // Content that is not what its name or the config says.
     malformed(test, &of(&other.config, &image.layers[1]), "expected content sha256:");

@@ -63,9 +63,9 @@ fn several_images_arrive_from_an_archive_plain_or_compressed() {
     drop(fresh(test));
     let (one, two) = (Saved::new("one"), Saved::new("two"));
     let images = [one.entry(&["example.org/a:1", "b:2"]), two.entry(&[])];
-    let plain = tar(&[one.members(), two.members(), vec![list(&images)]].concat());
+    let whole = tar(&[one.members(), two.members(), vec![list(&images)]].concat());
     let forms =
-        [("x.tar", plain.clone()), ("x.tar.gz", gzip(&plain)), ("x.tar.zst", zstd::encode_all(&plain[..], 3).unwrap())];
+        [("x.tar", whole.clone()), ("x.tar.gz", gzip(&whole)), ("x.tar.zst", zstd::encode_all(&whole[..], 3).unwrap())];
     let mut found = Vec::new();
     for (name, bytes) in forms {
         let file = write(&format!("{test}/{name}"), &bytes);
