@@ -45,7 +45,7 @@ impl Place {
     }
 }
 
-fn policy(what: impl Into<String>, help: &str) -> Error {
+fn policy(what: impl Into<crate::base::fault::Description>, help: &str) -> Error {
     Error::new(Kind::Policy, what).help(help)
 }
 

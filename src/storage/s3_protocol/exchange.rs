@@ -123,7 +123,7 @@ impl Exchange {
         tries.done += 1;
         self.flow().event(Event::Detail(format!("{}; trying again", refusal.error.what)));
         if let Some(status) = refusal.status.filter(|status| retry::is_limit(*status)) {
-            self.pace.slower(self.flow(), step.subject, status, refusal.after);
+            self.pace.slower(self.flow(), &step.subject, status, refusal.after);
         }
         retry::pause(self.flow(), retry::before(tries.done, refusal.after))?;
         Ok(true)
@@ -145,7 +145,7 @@ impl Exchange {
         drop(permit);
         match outcome? {
             Ok(value) => {
-                self.pace.well(self.flow(), step.subject);
+                self.pace.well(self.flow(), &step.subject);
                 Ok((value, record.reply()))
             }
             Err(error) => Err(refusal::refusal(step.subject, &self.home, record.reply(), &error)),
