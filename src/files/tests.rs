@@ -119,7 +119,7 @@ fn what_changes_between_the_two_reads_is_refused() {
                 "more" => fs::write(changed, vec![0; 80_000]).unwrap(),
                 "less" => fs::write(changed, b"").unwrap(),
                 "touched" => {
-                    fs::File::options().write(true).open(changed).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap()
+                    fs::File::options().write(true).open(changed).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
                 }
                 "replaced" => {
                     fs::copy(changed, dir.path().join("new")).unwrap();

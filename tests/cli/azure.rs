@@ -33,12 +33,12 @@ impl Site {
         let name = format!("azure/{test}");
         std::fs::create_dir_all(dir().join(&name)).unwrap();
         layout(&format!("{name}/layout"), &[Image::new(vec![content(size)])]);
-        let site = Self { name, emulated };
-        let url = site.emulated.address();
+        let made = Self { name, emulated };
+        let url = made.emulated.address();
         let config = format!("[storage.low]\nurl = \"{url}/apps\"\nsas = {{ file = \"sas\" }}\n");
-        std::fs::write(site.path("packmule.toml"), config).unwrap();
-        site.give(&site.emulated.sas("rwla"));
-        Some(site)
+        std::fs::write(made.path("packmule.toml"), config).unwrap();
+        made.give(&made.emulated.sas("rwla"));
+        Some(made)
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {

@@ -28,10 +28,13 @@ struct Stored {
     crc: u32,
 }
 
+/// Key, type and parts of an upload that was begun.
+type Begun = (String, Option<String>, BTreeMap<u32, Vec<u8>>);
+
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Stored>,
-    uploads: BTreeMap<String, (String, Option<String>, BTreeMap<u32, Vec<u8>>)>,
+    uploads: BTreeMap<String, Begun>,
     next: u64,
 }
 
