@@ -320,3 +320,14 @@ fn t14_u1_a_secret_in_an_argument_is_refused_and_not_repeated() {
         }
     }
 }
+
+#[test]
+fn plain_files_are_not_exported_into_a_container() {
+    bundles();
+    let (folder, address) = container("flat");
+    let (out, stage) = (format!("{address}/b"), format!("{}/..", folder.display()));
+    let args = ["export", "oci:containers/small-layout", "-o", &out, "--stage", &stage, "--unsigned", "--flat"];
+    let told = refused(&args, 2);
+    assert!(told.contains("--flat: expected -o with a directory, found the container file://"), "{told}");
+    assert!(names(&folder).is_empty());
+}

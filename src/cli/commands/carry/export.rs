@@ -125,6 +125,10 @@ impl Args {
             }
             _ => None,
         };
+        if let (true, Some(address)) = (self.flat, target.as_ref().and_then(|target| target.container.as_ref())) {
+            let what = differs("--flat", "-o with a directory", format_args!("the container {address}"));
+            return Err(Fault::usage(what, "leave out --flat: a container takes volumes"));
+        }
         if let Some(warning) = target.as_ref().filter(|_| !self.dry_run).and_then(|target| unmounted(&target.dir)) {
             session.flow.warn(warning);
         }
