@@ -25,6 +25,7 @@ use crate::operate::transfer::upload::{self, Copied, Request};
 pub struct Args {
     /// Bundle: DIR/NAME, NAME.json, a directory with one bundle, or CONTAINER/NAME
     bundle: OsString,
+    #[allow(rustdoc::bare_urls, reason = "the help shows what is typed")]
     /// Container for the bundle: storage:N[/PREFIX], az://ACCOUNT/CONTAINER[/PREFIX],
     /// https://ACCOUNT.blob.SUFFIX/CONTAINER[/PREFIX], s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX] or
     /// file:///DIR
