@@ -118,17 +118,7 @@ impl Args {
         let created = created(session)?;
         let place = self.place(created, session)?;
         let asked = self.delta.read(list, || self.channel.last(place.as_ref(), session), session)?;
-        let name = place.as_ref().map(Place::name);
-        let target = match &self.output {
-            Some(path) if !(self.dry_run && self.channel.is_given()) => {
-                Some(Target::parse(path, self.stage.as_deref(), name.as_deref(), session)?)
-            }
-            _ => None,
-        };
-        if let (true, Some(address)) = (self.flat, target.as_ref().and_then(|target| target.container.as_ref())) {
-            let what = differs("--flat", "-o with a directory", format_args!("the container {address}"));
-            return Err(Fault::usage(what, "leave out --flat: a container takes volumes"));
-        }
+        let target = self.target(place.as_ref(), session)?;
         if let Some(warning) = target.as_ref().filter(|_| !self.dry_run).and_then(|target| unmounted(&target.dir)) {
             session.flow.warn(warning);
         }
@@ -207,6 +197,23 @@ impl Args {
             outcome.page = Some(page);
         }
         Ok(outcome)
+    }
+
+    /// Parses `-o` and `--stage`. `None` for a dry run without them.
+    ///
+    /// # Errors
+    /// Those of [`Target::parse`]; class usage for plain files in a container.
+    fn target(&self, place: Option<&Place>, session: &Session<'_>) -> Result<Option<Target>, Fault> {
+        let Some(path) = self.output.as_ref().filter(|_| !(self.dry_run && self.channel.is_given())) else {
+            return Ok(None);
+        };
+        let name = place.map(Place::name);
+        let target = Target::parse(path, self.stage.as_deref(), name.as_deref(), session)?;
+        if let (true, Some(address)) = (self.flat, &target.container) {
+            let what = differs("--flat", "-o with a directory", format_args!("the container {address}"));
+            return Err(Fault::usage(what, "leave out --flat: a container takes volumes"));
+        }
+        Ok(Some(target))
     }
 
     /// Returns the parts of the request that decide the content of the volumes. An unfinished run
