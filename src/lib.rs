@@ -23,43 +23,44 @@
 //! bundles, signs or uses a network is compiled. With `guard`, these three commands confine
 //! themselves.
 
-#[cfg(feature = "carry")]
-pub mod archive;
+use cfg_if::cfg_if;
+
 pub mod audit;
 pub mod base;
 pub mod bundle;
 pub mod cli;
 pub mod closure;
 pub mod content;
-#[cfg(feature = "carry")]
-pub mod decide;
-#[cfg(feature = "carry")]
-pub mod files;
 pub mod flow;
-#[cfg(feature = "online")]
-pub mod identity;
-#[cfg(feature = "carry")]
-pub mod keys;
-#[cfg(feature = "carry")]
-pub mod layout;
-#[cfg(feature = "online")]
-pub mod network;
 pub mod oci;
 pub mod operate;
 pub mod outfile;
 pub mod program;
 pub mod receipt;
-#[cfg(feature = "online")]
-pub mod registry;
 pub mod report;
 pub mod scan;
-#[cfg(feature = "online")]
-pub mod secret;
-#[cfg(feature = "online")]
-pub mod serve;
 pub mod signing;
 pub mod state;
-#[cfg(feature = "online")]
-pub mod storage;
 pub mod system;
 pub mod toml_file;
+
+cfg_if! {
+    if #[cfg(feature = "carry")] {
+        pub mod archive;
+        pub mod decide;
+        pub mod files;
+        pub mod keys;
+        pub mod layout;
+    }
+}
+
+cfg_if! {
+    if #[cfg(feature = "online")] {
+        pub mod identity;
+        pub mod network;
+        pub mod registry;
+        pub mod secret;
+        pub mod serve;
+        pub mod storage;
+    }
+}

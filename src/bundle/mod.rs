@@ -3,18 +3,24 @@
 //! Follows `spec/`. Knows no network and no terminal. Trust is a type: [`open()`] returns
 //! [`Untrusted`], whose `authenticate` returns [`Trusted`], and only that provides content.
 
+use cfg_if::cfg_if;
+
 pub mod check;
 pub mod directory;
-#[cfg(feature = "carry")]
-mod foreign;
 pub mod format;
 pub mod frames;
 pub mod open;
 pub mod source;
 pub mod stream;
 pub mod volumes;
-#[cfg(feature = "carry")]
-pub mod write;
+
+cfg_if! {
+    if #[cfg(feature = "carry")] {
+        mod foreign;
+        pub mod write;
+        pub use self::write::output::Output;
+    }
+}
 
 /// Locks and counters of [`check::gate`]; `xtask/model` replaces them with loom's.
 mod sync {
@@ -29,6 +35,4 @@ pub use self::format::manifest::Manifest;
 pub use self::format::name::Name;
 pub use self::open::trusted::Trusted;
 pub use self::open::untrusted::{Detached, Untrusted, open_at};
-#[cfg(feature = "carry")]
-pub use self::write::output::Output;
 pub use crate::base::time;

@@ -14,36 +14,19 @@
 //! Every failure is a `Fault`. Only [`exit`] turns its class into an exit code, and only [`output`]
 //! shows it.
 
-#[cfg(feature = "online")]
-pub mod access_log;
+use cfg_if::cfg_if;
+
 pub mod args;
 pub mod audit;
 pub mod commands;
 pub mod confine;
-#[cfg(feature = "online")]
-pub mod containers;
-#[cfg(not(feature = "online"))]
-#[path = "no_containers.rs"]
-pub mod containers;
 pub mod detect;
-#[cfg(feature = "carry")]
-pub mod diff_images;
 pub mod diff_text;
 pub mod environment;
 pub mod exit;
-#[cfg(feature = "online")]
-pub mod network;
-#[cfg(all(feature = "carry", not(feature = "online")))]
-#[path = "offline.rs"]
-pub mod network;
 pub mod output;
 pub mod pem;
 pub mod progress;
-#[cfg(feature = "online")]
-pub mod reach;
-#[cfg(not(feature = "online"))]
-#[path = "no_reach.rs"]
-pub mod reach;
 pub mod receipt;
 pub mod report_files;
 pub mod run;
@@ -51,8 +34,34 @@ pub mod session;
 pub mod streams;
 pub mod trusted_file;
 pub mod world;
-#[cfg(feature = "carry")]
-pub mod writing;
+
+cfg_if! {
+    if #[cfg(feature = "carry")] {
+        pub mod diff_images;
+        pub mod writing;
+    }
+}
+
+cfg_if! {
+    if #[cfg(feature = "online")] {
+        pub mod access_log;
+        pub mod containers;
+        pub mod network;
+        pub mod reach;
+    } else {
+        #[path = "no_containers.rs"]
+        pub mod containers;
+        #[path = "no_reach.rs"]
+        pub mod reach;
+    }
+}
+
+cfg_if! {
+    if #[cfg(all(feature = "carry", not(feature = "online")))] {
+        #[path = "offline.rs"]
+        pub mod network;
+    }
+}
 
 pub use self::run::run;
 pub use self::session::{Globals, Session};

@@ -3,15 +3,19 @@
 //! Small traits; optional abilities are separate traits, asked for at run time. Errors distinguish
 //! what the protocols distinguish: absent, denied, refused, failed.
 
+use cfg_if::cfg_if;
+
 pub mod catalog;
 pub mod checked;
-#[cfg(feature = "carry")]
-pub mod made;
-#[cfg(feature = "carry")]
-pub mod router;
-#[cfg(feature = "carry")]
-pub mod store;
 pub mod volumes;
+
+cfg_if! {
+    if #[cfg(feature = "carry")] {
+        pub mod made;
+        pub mod router;
+        pub mod store;
+    }
+}
 
 use std::io::{self, Read};
 
