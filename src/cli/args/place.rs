@@ -170,6 +170,7 @@ mod tests {
             let parsed = Bundle::parse(typed, Path::to_owned).unwrap();
             assert_eq!(parsed, Bundle::Named { dir: dir.into(), name: "b".into() });
         }
-        assert!(parse("a.b").is_err() && parse("..x").is_err() && parse("s3://b/n").is_err());
+        assert!(parse("a.b").is_err() && parse("..x").is_err() && parse("ftp://b/n").is_err());
+        assert!(matches!(parse("s3://b/n").unwrap(), Bundle::Container(..)));
     }
 }

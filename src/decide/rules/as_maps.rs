@@ -56,7 +56,7 @@ mod tests {
             ("own", "docker.io/alpine", "base/alpine"),
             ("a", "quay.io/x/*", "a/*"),
             ("b", "quay.io/x/*", "b/*"),
-            ("all", "ghcr.io/*", "*"),
+            ("all", "ghcr.io/*", "gh/*"),
         ];
         let rules = Rules::new(all.map(rule).into()).unwrap();
         let sources = ["docker.io/library/alpine", "docker.io/library/busybox", "ghcr.io/o/p", "other.example/q"];
@@ -70,13 +70,13 @@ mod tests {
 
     #[test]
     fn c4_rules_backwards_name_what_is_imported() {
-        assert_eq!(names(&[]).unwrap(), ["base/alpine", "lib/busybox", "o/p", "q"]);
+        assert_eq!(names(&[]).unwrap(), ["base/alpine", "lib/busybox", "gh/o/p", "q"]);
         let fault = names(&[""]).unwrap_err();
         assert_eq!(fault.class, Class::Policy);
         assert!(
             fault.what.contains("quay.io/x/y") && fault.what.contains("\"a\"") && fault.what.contains("\"b\""),
             "{fault}"
         );
-        assert_eq!(names(&["quay.io/x/y=z"]).unwrap(), ["base/alpine", "lib/busybox", "o/p", "q", "z"]);
+        assert_eq!(names(&["quay.io/x/y=z"]).unwrap(), ["base/alpine", "lib/busybox", "gh/o/p", "q", "z"]);
     }
 }
