@@ -166,7 +166,8 @@ mod tests {
         assert_eq!(one("src/operate/export.rs", "use clap::Parser;").len(), 1);
         assert_eq!(one("src/bundle/mod.rs", "#[tokio::main]\nasync fn f() {}").len(), 1);
         assert_eq!(one("src/operate/export.rs", "use std::process::ExitCode;").len(), 1);
-        assert!(one("src/registry/client.rs", "use tokio::runtime;").is_empty());
+        assert_eq!(one("src/registry/client.rs", "use tokio::runtime;").len(), 1);
+        assert!(one("src/network/runtime.rs", "use tokio::runtime;").is_empty());
         assert!(one("src/cli/exit.rs", "use std::process::ExitCode;").is_empty());
     }
 
