@@ -68,7 +68,10 @@ fn a_private_ca_and_client_certificates_at_real_registries() {
         assert!(read(registries, &repository, &layer.descriptor()).unwrap() == layer.0);
         assert!(registries.repositories(&host).unwrap().contains(&repository));
         let heard = client.heard.0.lock().unwrap();
-        assert!(!heard.iter().any(|event| matches!(event, Event::Detail(_))), "h2 all the way: {heard:?}");
+        assert!(
+            !heard.iter().any(|event| matches!(event, Event::Detail(text) if text.contains("HTTP/"))),
+            "h2 all the way: {heard:?}"
+        );
     }
 }
 
