@@ -9,6 +9,7 @@ use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding as _};
 use zeroize::Zeroizing;
 
 use crate::base::lock::lock;
+use crate::base::percent;
 
 /// Replacement for a secret.
 const REDACTED: &str = "[redacted]";
@@ -60,6 +61,7 @@ impl Sent {
         let (username, password) = login.split_once(':').unwrap_or((login, ""));
         // Both as written (percent-encoded) and as sent (decoded).
         self.password(username, password);
+        let decoded = |text| String::from_utf8_lossy(&percent::decoded(text)).into_owned();
         self.password(&decoded(username), &decoded(password));
     }
 
@@ -191,26 +193,6 @@ fn encoded(secret: &str) -> Vec<Form> {
         forms.push(Zeroizing::new(text.as_bytes().to_vec()));
     }
     forms
-}
-
-/// Decodes each `%XX`.
-fn decoded(text: &str) -> String {
-    let mut out = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, more)) = rest.split_first() {
-        let pair = more.get(..2).and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-        match (first, pair) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                rest = &more[2..];
-            }
-            _ => {
-                out.push(*first);
-                rest = more;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

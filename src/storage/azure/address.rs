@@ -5,6 +5,7 @@
 
 use reqwest::Url;
 
+use crate::base::percent;
 use crate::content::{Error, Kind};
 use crate::network::origin;
 
@@ -147,22 +148,7 @@ fn encoded(text: &str) -> String {
 
 /// Decodes each `%XX`; `None` if the result is not UTF-8.
 pub(super) fn decoded(text: &str) -> Option<String> {
-    let mut out = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, more)) = rest.split_first() {
-        let pair = more.get(..2).and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-        match (first, pair) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                rest = &more[2..];
-            }
-            _ => {
-                out.push(*first);
-                rest = more;
-            }
-        }
-    }
-    String::from_utf8(out).ok()
+    String::from_utf8(percent::decoded(text)).ok()
 }
 
 #[cfg(test)]
