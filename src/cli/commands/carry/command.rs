@@ -29,7 +29,8 @@ pub enum Command {
     /// Make, show and check keys
     #[command(display_order = 10)]
     Key(key::Args),
-    /// List a registry's repositories, a repository's tags or a layout's entries
+    /// List a registry's repositories, a repository's tags, a layout's entries or a
+    /// container's bundles
     #[command(display_order = 11)]
     Ls(ls::Args),
     /// Run export, verify and import on made-up artifacts, printing each command
