@@ -139,6 +139,11 @@ impl Believed {
         Err(fault)
     }
 
+    /// Returns the fault to report for a bundle that cannot be opened: missing trust comes first.
+    pub fn before(&self, fault: Fault) -> Fault {
+        self.policy(Err(&fault)).err().unwrap_or(fault)
+    }
+
     /// Returns the policy and a keeper of the order for further bundles of this run; `None` if no
     /// trust was given.
     pub fn for_more(&self) -> Option<(Policy, Keeper)> {
