@@ -63,8 +63,9 @@ impl Args {
         if self.init_state && !has_bundle(&selectors) {
             return Err(without_bundle("--init-state"));
         }
+        let options = self.selecting.options()?;
         let Selected { source, wanted, bundles, .. } =
-            self.selecting.source(&selectors, Vec::new(), self.init_state, session, |session| {
+            options.source(&selectors, Vec::new(), self.init_state, session, |session| {
                 Ok(Box::new(registries.open(session, self.from_credential.as_deref())?))
             })?;
         check_maps(&to.names.maps, wanted.iter().map(Wanted::repository), session)?;
@@ -79,7 +80,7 @@ impl Args {
             to.open(session, |session| Ok(Box::new(registries.open(session, self.to_credential.as_deref())?)))?;
         let route = to.route(opened.place, maps);
         let request = Request {
-            selection: self.selecting.selection(wanted, false),
+            selection: options.selection(wanted, false),
             names,
             route: &route,
             is_one_place,
