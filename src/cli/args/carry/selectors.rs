@@ -139,7 +139,7 @@ impl Selecting {
         Ok(Options {
             filters: Filters {
                 platforms: self.platforms.clone(),
-                referrers: which("--referrers", &self.referrers)?,
+                referrers: Referrers::parse("--referrers", &self.referrers)?,
             },
             index: self.index.meaning(),
             foreign: self.foreign,
@@ -478,24 +478,9 @@ fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, F
         own.platforms = selector.platforms.iter().map(platform).collect::<Result<_, _>>()?;
     }
     if !selector.referrers.is_empty() {
-        own.referrers = which(&format!("selector {selector}: referrers"), &selector.referrers)?;
+        own.referrers = Referrers::parse(&format!("selector {selector}: referrers"), &selector.referrers)?;
     }
     Ok(Arc::new(own))
-}
-
-/// Parses `all`, `none`, or artifact types. `subject` names the option or key in messages.
-///
-/// # Errors
-/// Class usage for a mix.
-pub fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
-    match words {
-        [all] if all == "all" => Ok(Referrers::All),
-        [none] if none == "none" => Ok(Referrers::None),
-        types if types.iter().any(|one| one == "all" || one == "none") => {
-            Err(Fault::usage(differs(subject, "all, none, or artifact types", "a mix"), "give all or none alone"))
-        }
-        types => Ok(Referrers::Types(types.to_vec())),
-    }
 }
 
 /// Applies `,as=REPO[:TAG]`.

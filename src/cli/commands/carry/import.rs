@@ -7,7 +7,6 @@ use crate::base::fault::Fault;
 use crate::cli::Session;
 use crate::cli::args::carry::delta::WantedOut;
 use crate::cli::args::carry::destination::Arrival;
-use crate::cli::args::carry::selectors::which;
 use crate::cli::args::place::Bundle;
 use crate::cli::args::scan::Scan;
 use crate::cli::args::trust::Trust;
@@ -15,6 +14,7 @@ use crate::cli::importing::Importing;
 use crate::cli::output::Outcome;
 use crate::cli::reach::Reach;
 use crate::cli::writing::receipt_write::Receipting;
+use crate::decide::select::Referrers;
 use crate::operate::freshness::Side;
 use crate::operate::import::receipt_data::Allowed;
 
@@ -63,7 +63,7 @@ impl Args {
         session.reach = Reach::of(&self.network);
         let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let to = self.arrival.resolve(session)?;
-        let referrers = which("--referrers", &self.referrers)?;
+        let referrers = Referrers::parse("--referrers", &self.referrers)?;
         let slip = self.receipting.open(session)?;
         let wanted_out = self.wanted_out.as_ref().map(|path| WantedOut::open(path, session)).transpose()?;
         let believed = self.trust.read(Side::import(to.state_name(session), to.dry_run), session)?;
