@@ -7,6 +7,8 @@
 pub mod destination;
 pub mod order;
 mod record;
+#[cfg(feature = "online")]
+pub mod runs;
 pub mod series;
 
 use std::io::{self, Read as _, Write as _};
