@@ -118,6 +118,7 @@ impl Importing {
                 account: books.account.map(into_inner).unwrap_or_default(),
                 fault: done.as_ref().err().or(partial.as_ref()),
                 scan: books.scanned.as_ref(),
+                run: session.pipeline_run.as_deref(),
             };
             match slip.write(facts, session) {
                 Ok(written) => {
