@@ -21,5 +21,6 @@ cfg_if! {
     if #[cfg(feature = "online")] {
         pub mod serve;
         pub mod transfer;
+        pub mod watch;
     }
 }

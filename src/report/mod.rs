@@ -13,6 +13,8 @@ mod markup;
 mod served;
 mod transfer;
 mod tree;
+#[cfg(feature = "online")]
+mod watched;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,8 @@ use serde::Serialize;
 pub use self::html::{HTML_BEGINS, HTML_UNFINISHED, to_html};
 #[cfg(feature = "online")]
 pub use self::served::{Reached, Served, ServedBundle, ServedCache, ServedPlace, ServedRule, served_html};
+#[cfg(feature = "online")]
+pub use self::watched::{WatchRun, Watched, WatchedBundle, WatchedPipeline, watched_html};
 pub use self::tree::{Absent, Base, Brought, Changed, Contents, Image, Item, Kind, News, Novelty, Repository};
 
 /// Maximum number of entries of the shorter lists of a page.

@@ -10,6 +10,8 @@ mod record;
 #[cfg(feature = "online")]
 pub mod runs;
 pub mod series;
+#[cfg(feature = "online")]
+pub mod watched;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};

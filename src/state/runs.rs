@@ -182,6 +182,8 @@ impl Runs {
         }
         let _lock = self.lock(id)?;
         std::fs::remove_file(&path).map_err(|error| io_fault(&path, &error))?;
+        // Left by a run that was killed while it wrote; there is none otherwise.
+        let _ = std::fs::remove_file(self.folder.join(format!("{id}.json.new")));
         // The record went first: whoever opened this lock before finds none.
         let lock = self.lock_path(id);
         std::fs::remove_file(&lock).map_err(|error| io_fault(&lock, &error))?;

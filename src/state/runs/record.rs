@@ -15,7 +15,7 @@ const FORMAT: &str = "packmule.run.v1";
 /// Largest number of characters of a name, a path or an error.
 const MAX_TEXT: usize = 1024;
 /// Largest number of warnings.
-pub const MAX_WARNINGS: usize = 16;
+pub const MAX_WARNINGS: usize = 12;
 /// Largest number of characters of a warning.
 const MAX_WARNING: usize = 256;
 
@@ -112,6 +112,9 @@ pub struct Run {
     /// The run that it repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again_of: Option<Id>,
+    /// Destination of an import, or place of an export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
     /// Path of the bundle that waits for signatures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign: Option<String>,
@@ -189,6 +192,7 @@ impl Run {
             error: None,
             receipt: None,
             again_of,
+            to: None,
             sign: None,
             warnings: Vec::new(),
         }
@@ -209,6 +213,7 @@ impl Run {
             name: cut_all(&self.name),
             channel: cut_all(&self.channel),
             receipt: cut_all(&self.receipt),
+            to: cut_all(&self.to),
             sign: cut_all(&self.sign),
             warnings: self.warnings.iter().take(MAX_WARNINGS).map(|text| cut_to(&redact(text), MAX_WARNING)).collect(),
             ..self.clone()

@@ -9,6 +9,7 @@ pub mod login;
 pub mod logout;
 pub mod rm;
 pub mod rule;
+pub mod runs;
 pub mod schema;
 pub mod serve;
 pub mod upload;
