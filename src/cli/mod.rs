@@ -38,6 +38,8 @@ pub mod world;
 cfg_if! {
     if #[cfg(feature = "carry")] {
         pub mod diff_images;
+        pub mod exporting;
+        pub mod importing;
         pub mod writing;
     }
 }
