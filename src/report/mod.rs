@@ -23,9 +23,9 @@ use serde::Serialize;
 pub use self::html::{HTML_BEGINS, HTML_UNFINISHED, to_html};
 #[cfg(feature = "online")]
 pub use self::served::{Reached, Served, ServedBundle, ServedCache, ServedPlace, ServedRule, served_html};
+pub use self::tree::{Absent, Base, Brought, Changed, Contents, Image, Item, Kind, News, Novelty, Repository};
 #[cfg(feature = "online")]
 pub use self::watched::{WatchRun, Watched, WatchedBundle, WatchedPipeline, watched_html};
-pub use self::tree::{Absent, Base, Brought, Changed, Contents, Image, Item, Kind, News, Novelty, Repository};
 
 /// Maximum number of entries of the shorter lists of a page.
 const ENTRIES: usize = 200;

@@ -122,7 +122,9 @@ pub fn watched_html(watched: &Watched) -> String {
     html.raw(". As of ").moment(&watched.now).raw("; loaded again every 15 seconds.</p></header>");
     watched.pipelines.iter().for_each(|one| pipeline(&mut html, one));
     runs(&mut html, watched);
-    html.raw("<footer><p>Quoted text is from outside; misleading characters are shown as \\u{…}, and long text is cut. ");
+    html.raw(
+        "<footer><p>Quoted text is from outside; misleading characters are shown as \\u{…}, and long text is cut. ",
+    );
     html.raw("<a href=/healthz>Health</a>, <a href=/metrics>metrics</a>.</p></footer></main></body></html>\n");
     html.finish()
 }

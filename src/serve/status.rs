@@ -66,11 +66,7 @@ impl StatusServer {
     }
 }
 
-async fn answer(
-    State(shared): State<Arc<Shared>>,
-    Extension(client): Extension<Client>,
-    request: Request,
-) -> Response {
+async fn answer(State(shared): State<Arc<Shared>>, Extension(client): Extension<Client>, request: Request) -> Response {
     let _answering = client.busy.begin();
     let is_head = *request.method() == Method::HEAD;
     let reply = if is_head || *request.method() == Method::GET {
@@ -83,7 +79,8 @@ async fn answer(
     } else {
         plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n").with(ALLOW, "GET, HEAD")
     };
-    let reply = reply.with(NO_SNIFFING, "nosniff").with(CACHE_CONTROL, "no-store").with(CONTENT_SECURITY_POLICY, POLICY);
+    let reply =
+        reply.with(NO_SNIFFING, "nosniff").with(CACHE_CONTROL, "no-store").with(CONTENT_SECURITY_POLICY, POLICY);
     let body = match reply.content {
         Content::Bytes(bytes) if !is_head => Body::from(bytes),
         Content::Bytes(_) | Content::Stream(_) => Body::empty(),

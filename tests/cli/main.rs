@@ -52,6 +52,8 @@ mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;
 mod tour;
+#[cfg(feature = "online")]
+mod watch;
 mod writes;
 
 #[cfg(feature = "online")]

@@ -27,7 +27,9 @@ pub(super) fn read(name: &Name, bytes: &[u8]) -> Result<Facts, String> {
         return Err(format!("manifest: expected name {:?}, found {:?}", name.as_str(), manifest.name.as_str()));
     }
     let files = match manifest.form {
-        Form::Volumes => (1..).map(|number| name.volume(number)).zip(manifest.volumes.iter().map(|one| one.size)).collect(),
+        Form::Volumes => {
+            (1..).map(|number| name.volume(number)).zip(manifest.volumes.iter().map(|one| one.size)).collect()
+        }
         Form::Flat => (manifest.blobs.iter())
             .map(|blob| {
                 let (folder, digest) = (name.flat(), blob.digest);

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use super::facts::Facts;
 use crate::base::time::Moment;
 use crate::bundle::Name;
-use crate::operate::transfer::is_own;
 use crate::oci::{Digest, Hasher};
+use crate::operate::transfer::is_own;
 use crate::state::watched::Ledger;
 use crate::storage::Object;
 
@@ -140,7 +140,8 @@ pub(super) fn order(due: &mut [(Name, Facts)]) {
 /// Forgets names that are no longer in the container. Ids stay.
 pub(super) fn forget_gone(ledger: &mut Ledger, found: &BTreeMap<Name, Candidate>) -> bool {
     let is_there = |name: &String| {
-        let known = Name::new(name).ok().filter(|name| found.get(name).is_some_and(|one| one.size(&name.manifest()) > 0));
+        let known =
+            Name::new(name).ok().filter(|name| found.get(name).is_some_and(|one| one.size(&name.manifest()) > 0));
         known.is_some()
     };
     let before = (ledger.names.len(), ledger.aside.len());

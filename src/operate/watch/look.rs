@@ -127,7 +127,8 @@ fn decide(
             }
         }
         Fate::Arriving(missing, count) => {
-            let more = if count > missing.len() { format!(" and {} more", count - missing.len()) } else { String::new() };
+            let more =
+                if count > missing.len() { format!(" and {} more", count - missing.len()) } else { String::new() };
             found.arriving.push(Arriving { name: shown(), why: format!("missing {}{more}", missing.join(", ")) });
         }
         Fate::Aside => found.aside += 1,

@@ -39,7 +39,8 @@ impl StatusPages {
         let pipelines = self.board.entries().into_iter().map(|(name, entry)| pipeline(name, entry)).collect();
         let (runs, unread) = match self.runs.list(RUNS) {
             Ok(listing) => {
-                let damaged: Vec<String> = listing.damaged.iter().map(|(id, _)| format!("run {id} cannot be read")).collect();
+                let damaged: Vec<String> =
+                    listing.damaged.iter().map(|(id, _)| format!("run {id} cannot be read")).collect();
                 (listing.runs.iter().map(run).collect(), damaged)
             }
             Err(fault) => (Vec::new(), vec![fault.what]),

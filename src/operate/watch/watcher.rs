@@ -126,12 +126,7 @@ impl<'a> Watcher<'a> {
     ///
     /// # Errors
     /// [`Class::Lock`] if another watcher with this state looks; those of the state and the container.
-    pub fn look(
-        &mut self,
-        pipeline: &Pipeline,
-        site: &mut dyn Site,
-        faults: &mut Vec<Fault>,
-    ) -> Result<Looked, Fault> {
+    pub fn look(&mut self, pipeline: &Pipeline, site: &mut dyn Site, faults: &mut Vec<Fault>) -> Result<Looked, Fault> {
         let seat = self.store.ledger(&pipeline.name)?;
         let ended = self.look_with(&seat, pipeline, site, faults);
         let counts_as_failure = ended.as_ref().is_err_and(|fault| fault.class != Class::Cancelled);
@@ -185,7 +180,8 @@ impl<'a> Watcher<'a> {
         for (name, facts) in due {
             self.flow.check()?;
             let ran = self.import(pipeline, &name, site);
-            let is_last = self.settle((pipeline, seat, &mut ledger), (&name, &facts, &found), ran, &mut looked, site, faults)?;
+            let is_last =
+                self.settle((pipeline, seat, &mut ledger), (&name, &facts, &found), ran, &mut looked, site, faults)?;
             in_a_row = if is_last { in_a_row + 1 } else { 0 };
             if in_a_row == IN_A_ROW {
                 break;

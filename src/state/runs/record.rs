@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Id;
 use crate::base::fault::{Class, Fault};
-use crate::base::time::Moment;
 use crate::base::redact::redact;
+use crate::base::time::Moment;
 use crate::oci::{Digest, canonical};
 
 /// Value of `format`.

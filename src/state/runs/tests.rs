@@ -74,9 +74,7 @@ fn t8_records_are_listed_newest_first_and_deleted_alone_or_all_that_failed() {
     let (_dir, runs) = store();
     let fault = Fault::new(Class::Destination, "refused: https://u:canary@r.example/");
     for (second, state) in [(1, State::Failed), (3, State::Done), (2, State::Failed)] {
-        begin(&runs, "dark", second)
-            .end(state, (state == State::Failed).then_some(&fault), at(second))
-            .unwrap();
+        begin(&runs, "dark", second).end(state, (state == State::Failed).then_some(&fault), at(second)).unwrap();
     }
     let killed = begin(&runs, "dark", 4).run.id;
     let working = begin(&runs, "dark", 5);
@@ -86,7 +84,10 @@ fn t8_records_are_listed_newest_first_and_deleted_alone_or_all_that_failed() {
     assert_eq!(runs.list(2).unwrap().runs, listing.runs[..2]);
     assert!(!listing.runs[4].error.as_ref().unwrap().text.contains("canary"));
     let named = runs.clean(true).unwrap();
-    assert_eq!(named.iter().map(|run| &run.id).collect::<Vec<_>>(), [&killed, &listing.runs[3].id, &listing.runs[4].id]);
+    assert_eq!(
+        named.iter().map(|run| &run.id).collect::<Vec<_>>(),
+        [&killed, &listing.runs[3].id, &listing.runs[4].id]
+    );
     assert_eq!(runs.list(usize::MAX).unwrap(), listing);
     assert_eq!(runs.clean(false).unwrap(), named);
     assert_eq!(runs.list(usize::MAX).unwrap().runs.len(), 2);
@@ -131,15 +132,15 @@ fn t8_records_and_their_number_are_bounded() {
     for second in 1..6 {
         begin(&runs, "dark", second).end(State::Done, None, at(second)).unwrap();
     }
-    let left: Vec<i64> =
-        runs.list(9).unwrap().runs.iter().map(|run| run.started.unix() - 1_800_000_000).collect();
+    let left: Vec<i64> = runs.list(9).unwrap().runs.iter().map(|run| run.started.unix() - 1_800_000_000).collect();
     assert_eq!(left, [5, 4, 3, 0]);
     assert_eq!(runs.show(&waiting.id).unwrap().unwrap().state, State::Waiting);
     let mut huge = Fault::new(Class::Io, "\u{1}".repeat(100_000));
     huge.others = vec![Fault::new(Class::Io, "\u{1}".repeat(100_000)); 99];
     let mut held = begin(&runs, &"\u{1}".repeat(100_000), 9);
     held.update(|run| {
-        (run.name, run.receipt, run.sign) = (Some("\u{1}".repeat(9999)), Some("é".repeat(9999)), Some("\u{1}".repeat(9999)));
+        (run.name, run.receipt, run.sign) =
+            (Some("\u{1}".repeat(9999)), Some("é".repeat(9999)), Some("\u{1}".repeat(9999)));
         run.warnings = vec!["\u{1}".repeat(9999); 99];
     })
     .unwrap();
