@@ -49,6 +49,7 @@ cfg_if! {
         pub mod access_log;
         pub mod containers;
         pub mod network;
+        pub mod pipelines;
         pub mod reach;
     } else {
         #[path = "no_containers.rs"]

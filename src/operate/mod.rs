@@ -19,6 +19,7 @@ cfg_if! {
 
 cfg_if! {
     if #[cfg(feature = "online")] {
+        pub mod pipeline;
         pub mod serve;
         pub mod transfer;
         pub mod watch;

@@ -367,4 +367,4 @@ impl Receipt {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

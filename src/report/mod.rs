@@ -123,6 +123,9 @@ pub struct Page {
     /// Handling of the content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handling: Option<String>,
+    /// Id of the pipeline's run, if the command was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Newest hash of the audit log, if one was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<String>,

@@ -3,7 +3,7 @@
 
 use clap::Subcommand;
 
-use super::{container_reader, copy, credential, download, login, logout, rm, rule, runs, schema, serve, upload};
+use super::{container_reader, copy, credential, download, login, logout, pipeline, rm, rule, runs, schema, serve, upload};
 use crate::base::fault::Fault;
 use crate::cli::output::Outcome;
 use crate::cli::session::Session;
@@ -43,6 +43,9 @@ pub enum Command {
     /// Manage the rules of the artifact cache in the configuration
     #[command(display_order = 14)]
     Rule(rule::Args),
+    /// Manage, check and run the export and import pipelines in the configuration
+    #[command(display_order = 14)]
+    Pipeline(pipeline::Args),
     /// List, show and delete the records of pipeline runs
     #[command(display_order = 14)]
     Runs(runs::Args),
@@ -68,6 +71,7 @@ impl Command {
             Self::Logout(args) => args.run(session),
             Self::Credential(args) => args.run(session),
             Self::Rule(args) => args.run(session),
+            Self::Pipeline(args) => args.run(session),
             Self::Runs(args) => args.run(session),
             Self::Schema(args) => args.run(session),
         }

@@ -7,6 +7,7 @@ pub mod credential;
 pub mod download;
 pub mod login;
 pub mod logout;
+pub mod pipeline;
 pub mod rm;
 pub mod rule;
 pub mod runs;
