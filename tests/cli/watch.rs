@@ -210,9 +210,8 @@ fn t8_runs_are_listed_shown_deleted_and_cleaned() {
     let site = Site::new("runs");
     let (_, small) = bundles();
     let state = site.path("state");
-    let runs = |args: &[&str], code: i32| {
-        packmule(&[&["runs"], args, &["--state", state.to_str().unwrap()]].concat(), code).0
-    };
+    let runs =
+        |args: &[&str], code: i32| packmule(&[&["runs"], args, &["--state", state.to_str().unwrap()]].concat(), code).0;
     assert_eq!(runs(&["list"], 0)["result"]["runs"], serde_json::json!([]));
     cp(&files(small), &site.path("in"));
     std::fs::write(site.path("in/b.sig.json"), "{}").unwrap();
@@ -283,7 +282,8 @@ fn t9_a_watcher_runs_until_term_and_shows_what_it_does() {
     std::fs::write(site.path("in/b.sig.json"), "{}").unwrap();
     watching.wait_until("/metrics", "packmule_watch_bundles_failed{pipeline=\"import.dark\"} 1\n");
     let page = watching.get("/");
-    for part in ["Content-Security-Policy", "<strong class=bad>signature</strong>", "✕ failed", "✓ done", "import.dark"] {
+    for part in ["Content-Security-Policy", "<strong class=bad>signature</strong>", "✕ failed", "✓ done", "import.dark"]
+    {
         let found = page.to_lowercase().contains(&part.to_lowercase());
         assert!(found, "{part}: {page}");
     }
@@ -439,7 +439,15 @@ fn t9_a_bundle_arrives_in_a_bucket_by_rclone() {
     let send = |bundle: &str| {
         let from = dir().join(bundle).parent().unwrap().to_owned();
         let sent = Command::new(&rclone)
-            .args(["copy", "--config", "/dev/null", "--s3-provider", "Other", "--s3-endpoint", &format!("http://{host}")])
+            .args([
+                "copy",
+                "--config",
+                "/dev/null",
+                "--s3-provider",
+                "Other",
+                "--s3-endpoint",
+                &format!("http://{host}"),
+            ])
             .arg(from)
             .arg(format!(":s3:{bucket}/{prefix}"))
             .env("RCLONE_S3_ACCESS_KEY_ID", "mule")

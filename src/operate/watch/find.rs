@@ -9,9 +9,10 @@
 use std::collections::BTreeMap;
 
 use super::facts::Facts;
+use crate::base::fault::Class;
 use crate::base::time::Moment;
 use crate::bundle::Name;
-use crate::oci::{Digest, Hasher};
+use crate::oci::{Algorithm, Hasher};
 use crate::operate::transfer::is_own;
 use crate::state::watched::Ledger;
 use crate::storage::Object;
@@ -86,12 +87,12 @@ impl Candidate {
 
     /// Returns what identifies the content of all files.
     pub fn files_mark(&self) -> String {
-        let mut hasher = Hasher::new(crate::oci::Algorithm::Sha256);
+        let mut hasher = Hasher::new(Algorithm::Sha256);
         for object in self.files.values() {
             let Object { name, size, etag, md5: _, modified } = object;
             hasher.update(format!("{name} {size} {etag:?} {modified:?}\n").as_bytes());
         }
-        hasher.finish().hex().to_owned()
+        hasher.finish().hex()
     }
 }
 
@@ -152,15 +153,8 @@ pub(super) fn forget_gone(ledger: &mut Ledger, found: &BTreeMap<Name, Candidate>
 
 /// Makes bundles due that failed because another one had to come first, now that one was imported.
 pub(super) fn release(ledger: &mut Ledger, now: Moment) {
-    use crate::base::fault::Class;
     let order = [Class::Stale.name(), Class::Policy.name()];
     for aside in ledger.aside.values_mut().filter(|aside| order.contains(&aside.error.class.as_str())) {
         aside.next = aside.next.min(now);
     }
-}
-
-/// Returns the id of a settled name.
-#[cfg(test)]
-pub(super) fn id_of(ledger: &Ledger, name: &str) -> Option<Digest> {
-    ledger.names.get(name).map(|settled| settled.id)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Id;
+use super::id::Id;
 use crate::base::fault::{Class, Fault};
 use crate::base::redact::redact;
 use crate::base::time::Moment;
@@ -73,7 +73,7 @@ pub struct Failure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    format: String,
+    pub(super) format: String,
     /// Its id.
     pub id: Id,
     /// Name of its pipeline.
