@@ -35,6 +35,7 @@ mod lists;
 mod login;
 #[cfg(feature = "online")]
 mod ls;
+mod pipelines;
 mod pipes;
 mod platforms;
 mod program;
