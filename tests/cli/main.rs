@@ -23,6 +23,7 @@ mod credentials;
 mod delta;
 #[cfg(feature = "online")]
 mod directories;
+mod emit;
 mod errors;
 mod frame;
 mod from_bundle;

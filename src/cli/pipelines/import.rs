@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::find::How;
-use super::{place, record, secrets};
+use super::{emit, place, record, secrets};
 use crate::base::fault::{Class, Fault, escape};
 use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{Manifest, Name};
@@ -198,6 +198,12 @@ fn work(
             (done.outcome, done.receipt.map(|written| written.receipt))
         }
     };
+    if let Some(receipts) = import.receipt.as_ref().filter(|_| outcome.fault.is_none()) {
+        let emitted = emit::all(receipts, session)?;
+        if !emitted.is_empty() {
+            outcome.result["emit"] = json!(emitted);
+        }
+    }
     if import.delete_source && outcome.fault.is_none() {
         let deleted = receipt
             .ok_or_else(|| Fault::new(Class::Policy, "receipt: expected one on disk, found none"))

@@ -24,7 +24,8 @@ use crate::operate::export;
 pub struct Args {
     #[command(flatten)]
     selecting: Selecting,
-    #[command(flatten)]
+    // The heading of the options before ends here.
+    #[command(flatten, next_help_heading = None::<&'static str>)]
     delta: Delta,
     #[command(flatten)]
     channel: Channel,
