@@ -98,7 +98,9 @@ fn of_export(export: &Export, network: &Network, session: &mut Session<'_>, trie
     if let (Ok(store), Some(channel)) = (record::store(session), &export.channel) {
         match store.last_export(channel) {
             Ok(Some(_)) => {}
-            Ok(None) => tried.note("channel", &format!("{channel}: no export yet, so the first run needs --init-state")),
+            Ok(None) => {
+                tried.note("channel", &format!("{channel}: no export yet, so the first run needs --init-state"))
+            }
             Err(fault) => drop(tried.step::<()>("channel", channel, Err(fault))),
         }
     }
@@ -131,9 +133,11 @@ fn of_import(import: &Import, network: &Network, session: &mut Session<'_>, trie
         let dir = session.path(&receipt.dir);
         tried.step("receipts", &dir.display().to_string(), writable(&dir));
         passphrase_and_keys((&receipt.sign, receipt.passphrase.as_ref()), network, session, tried);
-        for dir in receipt.emit.values() {
+        for (kind, dir) in &receipt.emit {
             let dir = session.path(dir);
-            tried.step("emit", &dir.display().to_string(), writable(&dir));
+            // It is made if it is missing.
+            let above = if dir.is_dir() { Some(&*dir) } else { dir.parent() };
+            tried.step("emit", &format!("{} {}", kind.name(), dir.display()), writable(above.unwrap_or(&dir)));
         }
     }
     let policy = import.policy.as_ref().map_or_else(|| "the usual one".to_owned(), |path| path.display().to_string());
@@ -145,9 +149,11 @@ fn of_import(import: &Import, network: &Network, session: &mut Session<'_>, trie
     let mut repositories: Vec<Repository> = Vec::new();
     if let Some(name) = &newest {
         let opened = open_place(place::bundle(&import.place, name), &[], None, session);
-        repositories = opened.as_ref().ok().and_then(|opened| opened.head.claimed().ok()).map_or_else(Vec::new, |stated| {
-            names(&stated).cloned().collect()
-        });
+        repositories = opened
+            .as_ref()
+            .ok()
+            .and_then(|opened| opened.head.claimed().ok())
+            .map_or_else(Vec::new, |stated| names(&stated).cloned().collect());
         repositories.sort();
         repositories.dedup();
         if let Some(trust) = trust {
@@ -259,13 +265,7 @@ fn newest(container: &dyn Container, session: &Session<'_>) -> Option<Name> {
 
 /// Tries the destination: the right to push to each repository that the newest bundle goes to, or to
 /// one below the prefix.
-fn destination(
-    import: &Import,
-    bundle: Vec<Repository>,
-    network: &Network,
-    session: &Session<'_>,
-    tried: &mut Tried,
-) {
+fn destination(import: &Import, bundle: Vec<Repository>, network: &Network, session: &Session<'_>, tried: &mut Tried) {
     let (host, prefix) = match &import.destination {
         Destination::Registry { host, prefix } => (host, prefix),
         Destination::Layout(dir) => {

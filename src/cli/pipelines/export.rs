@@ -23,9 +23,9 @@ use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
 use crate::decide::selector::Selector;
 use crate::decide::wanted::List;
+use crate::oci::Digest;
 use crate::operate::export::DEFAULT_LEVEL;
 use crate::operate::pipeline::release;
-use crate::oci::Digest;
 use crate::operate::pipeline::stage::{Staged, last, of_channel, of_name};
 use crate::operate::transfer::upload;
 use crate::state::runs::{Held, Kind, Run, State};
@@ -198,7 +198,10 @@ fn note(held: &mut Held, manifest: &Manifest, id: Digest, bytes: u64) -> Result<
 /// Returns the outcome of a run that found its bundle made by an earlier one.
 fn found(staged: &Staged) -> Outcome {
     let (name, id) = (staged.name(), staged.bundle.id());
-    let text = format!("found      {}, exported by an earlier run\nbundle id  {id}\n", escape(&staged.path().to_string_lossy()));
+    let text = format!(
+        "found      {}, exported by an earlier run\nbundle id  {id}\n",
+        escape(&staged.path().to_string_lossy())
+    );
     Outcome::new(text, json!({ "id": id, "name": name, "resumed": true }))
 }
 
@@ -210,9 +213,13 @@ fn waiting(export: &Export, mut outcome: Outcome, path: &Path, signed: usize) ->
     outcome.result["signatures"] = json!(signed);
     outcome.result["wanted"] = json!(wanted);
     outcome.result["sign"] = json!(path);
-    let what = format!("release: bundle {}: expected {wanted} signatures before it leaves, found {signed}", escape(&path));
-    let fault = Fault::new(Class::Policy, what)
-        .help(format!("packmule sign {} --sign KEY; then `packmule pipeline run {}` again", escape(&path), export.name));
+    let what =
+        format!("release: bundle {}: expected {wanted} signatures before it leaves, found {signed}", escape(&path));
+    let fault = Fault::new(Class::Policy, what).help(format!(
+        "packmule sign {} --sign KEY; then `packmule pipeline run {}` again",
+        escape(&path),
+        export.name
+    ));
     let all = outcome.fault.clone().into_iter().chain([fault.clone()]).collect();
     outcome.failed(Fault::from_list(all).unwrap_or(fault))
 }
@@ -239,9 +246,10 @@ pub(super) fn request(
     let selectors = selectors(export, how, session)?;
     let base = |text: &String| if text == "last" { Base::Last } else { Base::Named(OsString::from(text)) };
     let signers = secrets::signers(&export.sign, export.passphrase.as_ref(), network, session)?;
-    let admit: Option<Box<Admit>> = export.release.repositories.clone().map(|allowed| -> Box<Admit> {
-        Box::new(move |artifacts| release::check_repositories(artifacts, &allowed))
-    });
+    let admit: Option<Box<Admit>> =
+        export.release.repositories.clone().map(|allowed| -> Box<Admit> {
+            Box::new(move |artifacts| release::check_repositories(artifacts, &allowed))
+        });
     Ok(Exporting {
         selectors,
         options: Options {

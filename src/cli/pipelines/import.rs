@@ -99,18 +99,15 @@ fn manifest(container: &dyn Container, name: &Name) -> Result<Option<Vec<u8>>, F
 ///
 /// # Errors
 /// Class source if there is no such run; class io, lock.
-fn deleted(
-    import: &Import,
-    name: &Name,
-    container: &dyn Container,
-    session: &mut Session<'_>,
-) -> Result<Ended, Fault> {
+fn deleted(import: &Import, name: &Name, container: &dyn Container, session: &mut Session<'_>) -> Result<Ended, Fault> {
     let pipeline = format!("import.{}", import.name);
     let runs = record::store(session)?.runs();
     let killed = runs.newest(&pipeline, |run| run.name.as_deref() == Some(name.as_str()))?;
     let killed = killed.filter(|run| run.state == State::Killed);
     let bundle = killed.as_ref().and_then(|run| run.bundle);
-    let (Some(run), Some(id)) = (killed.filter(|_| import.delete_source), bundle) else { return Err(none(import, name)) };
+    let (Some(run), Some(id)) = (killed.filter(|_| import.delete_source), bundle) else {
+        return Err(none(import, name));
+    };
     if earlier(import, name, run.id.as_str(), id, session)?.is_none() {
         return Err(none(import, name));
     }
@@ -252,7 +249,8 @@ fn note(held: &mut Held, done: &Imported) -> Result<(), Fault> {
         run.bundle = Some(done.id);
         run.receipt = done.receipt.as_ref().map(|written| written.path.to_string_lossy().into_owned());
         if let Some(imported) = &done.imported {
-            let failed = imported.artifacts.iter().filter(|one| matches!(one.landed, Landed::Failed(_) | Landed::Unread(_)));
+            let failed =
+                imported.artifacts.iter().filter(|one| matches!(one.landed, Landed::Failed(_) | Landed::Unread(_)));
             run.counts.artifacts = imported.artifacts.len() as u64;
             run.counts.failed = failed.count() as u64;
             run.counts.blobs = imported.pushed;
@@ -279,12 +277,7 @@ fn request_of(import: &Import, how: &How, session: &Session<'_>) -> Result<Desti
 ///
 /// # Errors
 /// Class usage without a policy, or for one that cannot be used.
-pub(super) fn believed(
-    import: &Import,
-    how: &How,
-    side: Side,
-    session: &Session<'_>,
-) -> Result<Believed, Fault> {
+pub(super) fn believed(import: &Import, how: &How, side: Side, session: &Session<'_>) -> Result<Believed, Fault> {
     let whom = Whom { policy: import.policy.clone(), ..Whom::default() };
     let believed = whom.read(how.init_state, side, session)?;
     if believed.for_more().is_some() {

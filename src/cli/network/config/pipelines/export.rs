@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::artifacts::{self, Artifacts};
+use super::reading::{Place, Reading};
 use super::tables::{self, Index};
-use super::{Place, Reading};
 use crate::base::fault::Fault;
 use crate::bundle::Name;
 use crate::bundle::write::{DEFAULT_VOLUME, check_volume_size};
 use crate::cli::args::carry::size;
 use crate::cli::network::config::credential;
-use crate::cli::network::config::tables::Words;
+use crate::cli::network::config::words::Words;
 use crate::decide::select::{Filters, IndexMode, Referrers};
 use crate::oci::Platform;
 use crate::oci::descriptor::MAX_SIZE;
@@ -76,7 +76,11 @@ pub struct Release {
 }
 
 /// Reads a table.
-pub(super) fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> Result<Export, Fault> {
+pub(in crate::cli::network::config) fn read(
+    name: &str,
+    table: tables::Export,
+    reading: &Reading<'_>,
+) -> Result<Export, Fault> {
     let place = reading.place(table.storage.as_ref(), table.dir.as_ref())?;
     let artifacts = artifacts::read(table.artifacts.unwrap_or_default(), reading)?;
     if artifacts == Artifacts::default() {
@@ -98,8 +102,11 @@ pub(super) fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> 
         (None, None) => return Err(reading.wrong("expected name or channel, found neither", "add one of them")),
     };
     let bases = table.base.map(Words::into_list).unwrap_or_default();
-    let needs_channel =
-        [("epoch", table.epoch.is_some()), ("expires", table.expires.is_some()), ("base = \"last\"", bases.iter().any(|one| one == "last"))];
+    let needs_channel = [
+        ("epoch", table.epoch.is_some()),
+        ("expires", table.expires.is_some()),
+        ("base = \"last\"", bases.iter().any(|one| one == "last")),
+    ];
     if let Some((key, _)) = needs_channel.iter().find(|(_, given)| *given && table.channel.is_none()) {
         return Err(reading.wrong(format_args!("{key}: expected channel as well, found none"), "add channel"));
     }
@@ -112,7 +119,9 @@ pub(super) fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> 
     let release = release(table.release, reading)?;
     let sign = reading.keys(table.sign);
     if sign.len() > MAX_SIGNATURES {
-        return Err(reading.wrong(format_args!("sign: expected at most {MAX_SIGNATURES} keys, found more"), "name fewer"));
+        return Err(
+            reading.wrong(format_args!("sign: expected at most {MAX_SIGNATURES} keys, found more"), "name fewer")
+        );
     }
     if sign.is_empty() && release.signatures == 0 {
         let what = "expected sign or release.signatures, found neither: nobody would sign the bundle";
@@ -136,7 +145,9 @@ pub(super) fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> 
         None => DEFAULT_VOLUME,
         Some(text) => size::volume(text.get_ref())
             .and_then(|size| check_volume_size(size).map(|()| size).map_err(Fault::from))
-            .map_err(|fault| reading.wrong_at(text, format_args!("volume_size: {}", fault.what), "write it as 700MiB"))?,
+            .map_err(|fault| {
+                reading.wrong_at(text, format_args!("volume_size: {}", fault.what), "write it as 700MiB")
+            })?,
     };
     Ok(Export {
         name: name.to_owned(),
