@@ -144,8 +144,22 @@ impl Line {
         mended: Option<u64>,
         entry: Entry,
     ) -> Self {
-        let Entry { begin, bundle, command, exit, keyids, name, outcome, receipt, run, signers, subject, to, tool, user } =
-            entry;
+        let Entry {
+            begin,
+            bundle,
+            command,
+            exit,
+            keyids,
+            name,
+            outcome,
+            receipt,
+            run,
+            signers,
+            subject,
+            to,
+            tool,
+            user,
+        } = entry;
         Self {
             at,
             bundle,

@@ -98,7 +98,9 @@ fn of_export(export: &Export, network: &Network, session: &mut Session<'_>, trie
     if let (Ok(store), Some(channel)) = (record::store(session), &export.channel) {
         match store.last_export(channel) {
             Ok(Some(_)) => {}
-            Ok(None) => tried.note("channel", &format!("{channel}: no export yet, so the first run needs --init-state")),
+            Ok(None) => {
+                tried.note("channel", &format!("{channel}: no export yet, so the first run needs --init-state"))
+            }
             Err(fault) => drop(tried.step::<()>("channel", channel, Err(fault))),
         }
     }
@@ -145,9 +147,11 @@ fn of_import(import: &Import, network: &Network, session: &mut Session<'_>, trie
     let mut repositories: Vec<Repository> = Vec::new();
     if let Some(name) = &newest {
         let opened = open_place(place::bundle(&import.place, name), &[], None, session);
-        repositories = opened.as_ref().ok().and_then(|opened| opened.head.claimed().ok()).map_or_else(Vec::new, |stated| {
-            names(&stated).cloned().collect()
-        });
+        repositories = opened
+            .as_ref()
+            .ok()
+            .and_then(|opened| opened.head.claimed().ok())
+            .map_or_else(Vec::new, |stated| names(&stated).cloned().collect());
         repositories.sort();
         repositories.dedup();
         if let Some(trust) = trust {
@@ -259,13 +263,7 @@ fn newest(container: &dyn Container, session: &Session<'_>) -> Option<Name> {
 
 /// Tries the destination: the right to push to each repository that the newest bundle goes to, or to
 /// one below the prefix.
-fn destination(
-    import: &Import,
-    bundle: Vec<Repository>,
-    network: &Network,
-    session: &Session<'_>,
-    tried: &mut Tried,
-) {
+fn destination(import: &Import, bundle: Vec<Repository>, network: &Network, session: &Session<'_>, tried: &mut Tried) {
     let (host, prefix) = match &import.destination {
         Destination::Registry { host, prefix } => (host, prefix),
         Destination::Layout(dir) => {

@@ -167,7 +167,10 @@ fn note(held: &mut Held, manifest: &Manifest, id: crate::oci::Digest, bytes: u64
 /// Returns the outcome of a run that found its bundle made by an earlier one.
 fn found(staged: &Staged) -> Outcome {
     let (name, id) = (staged.name(), staged.bundle.id());
-    let text = format!("found      {}, exported by an earlier run\nbundle id  {id}\n", escape(&staged.path().to_string_lossy()));
+    let text = format!(
+        "found      {}, exported by an earlier run\nbundle id  {id}\n",
+        escape(&staged.path().to_string_lossy())
+    );
     Outcome::new(text, json!({ "id": id, "name": name, "resumed": true }))
 }
 
@@ -179,9 +182,13 @@ fn waiting(export: &Export, mut outcome: Outcome, path: &Path, signed: usize) ->
     outcome.result["signatures"] = json!(signed);
     outcome.result["wanted"] = json!(wanted);
     outcome.result["sign"] = json!(path);
-    let what = format!("release: bundle {}: expected {wanted} signatures before it leaves, found {signed}", escape(&path));
-    let fault = Fault::new(Class::Policy, what)
-        .help(format!("packmule sign {} --sign KEY; then `packmule pipeline run {}` again", escape(&path), export.name));
+    let what =
+        format!("release: bundle {}: expected {wanted} signatures before it leaves, found {signed}", escape(&path));
+    let fault = Fault::new(Class::Policy, what).help(format!(
+        "packmule sign {} --sign KEY; then `packmule pipeline run {}` again",
+        escape(&path),
+        export.name
+    ));
     let all = outcome.fault.clone().into_iter().chain([fault.clone()]).collect();
     outcome.failed(Fault::from_list(all).unwrap_or(fault))
 }
@@ -208,9 +215,10 @@ pub(super) fn request(
     let selectors = selectors(export, how, session)?;
     let base = |text: &String| if text == "last" { Base::Last } else { Base::Named(OsString::from(text)) };
     let signers = secrets::signers(&export.sign, export.passphrase.as_ref(), network, session)?;
-    let admit: Option<Box<Admit>> = export.release.repositories.clone().map(|allowed| -> Box<Admit> {
-        Box::new(move |artifacts| release::check_repositories(artifacts, &allowed))
-    });
+    let admit: Option<Box<Admit>> =
+        export.release.repositories.clone().map(|allowed| -> Box<Admit> {
+            Box::new(move |artifacts| release::check_repositories(artifacts, &allowed))
+        });
     Ok(Exporting {
         selectors,
         options: Options {

@@ -215,7 +215,8 @@ fn note(held: &mut Held, done: &Imported) -> Result<(), Fault> {
         run.bundle = Some(done.id);
         run.receipt = done.receipt.as_ref().map(|written| written.path.to_string_lossy().into_owned());
         if let Some(imported) = &done.imported {
-            let failed = imported.artifacts.iter().filter(|one| matches!(one.landed, Landed::Failed(_) | Landed::Unread(_)));
+            let failed =
+                imported.artifacts.iter().filter(|one| matches!(one.landed, Landed::Failed(_) | Landed::Unread(_)));
             run.counts.artifacts = imported.artifacts.len() as u64;
             run.counts.failed = failed.count() as u64;
             run.counts.blobs = imported.pushed;
@@ -242,12 +243,7 @@ fn request_of(import: &Import, how: &How, session: &Session<'_>) -> Result<Desti
 ///
 /// # Errors
 /// Class usage without a policy, or for one that cannot be used.
-pub(super) fn believed(
-    import: &Import,
-    how: &How,
-    side: Side,
-    session: &Session<'_>,
-) -> Result<Believed, Fault> {
+pub(super) fn believed(import: &Import, how: &How, side: Side, session: &Session<'_>) -> Result<Believed, Fault> {
     let whom = Whom { policy: import.policy.clone(), ..Whom::default() };
     let believed = whom.read(how.init_state, side, session)?;
     if believed.for_more().is_some() {

@@ -99,12 +99,7 @@ fn load<'a>(
 }
 
 /// Opens a key on a token. The PIN comes from the URI, else from `given`.
-fn on_token(
-    modules: &mut Modules,
-    uri: &Uri,
-    given: Given<'_>,
-    world: &mut World,
-) -> Result<Box<dyn Signer>, Fault> {
+fn on_token(modules: &mut Modules, uri: &Uri, given: Given<'_>, world: &mut World) -> Result<Box<dyn Signer>, Fault> {
     let given = uri.pin_source.as_deref().map_or(given, Given::File);
     let pin = |token: &str| match given {
         Given::File(source) => passphrase::read(source, world),

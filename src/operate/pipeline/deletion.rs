@@ -35,7 +35,8 @@ pub fn check_receipt(receipt: &Receipt) -> Result<(), Fault> {
                 return refused(format!("{}: expected it to be read back, found that it was not", artifact.digest));
             }
             Some(tag) => {
-                let what = format!("{}:{}: expected it to be read back, found that it was not", artifact.repository, tag.name);
+                let what =
+                    format!("{}:{}: expected it to be read back, found that it was not", artifact.repository, tag.name);
                 return refused(what);
             }
             None => {}

@@ -297,7 +297,11 @@ fn load(seat: &LedgerSeat, pipeline: &Pipeline) -> Result<Ledger, Fault> {
     let Pipeline { name, source, target, .. } = pipeline;
     Ok(match seat.load()? {
         Some(ledger) if ledger.target == *target && ledger.source == *source => ledger,
-        Some(ledger) if ledger.target == *target => Ledger { ids: ledger.ids, ..Ledger::new(name, source, target) },
+        Some(earlier) if earlier.target == *target => {
+            let mut ledger = Ledger::new(name, source, target);
+            ledger.ids = earlier.ids;
+            ledger
+        }
         _ => Ledger::new(name, source, target),
     })
 }

@@ -3,7 +3,9 @@
 
 use clap::Subcommand;
 
-use super::{container_reader, copy, credential, download, login, logout, pipeline, rm, rule, runs, schema, serve, upload};
+use super::{
+    container_reader, copy, credential, download, login, logout, pipeline, rm, rule, runs, schema, serve, upload,
+};
 use crate::base::fault::Fault;
 use crate::cli::output::Outcome;
 use crate::cli::session::Session;

@@ -122,7 +122,8 @@ pub(super) fn set(
             all.insert(name, made);
         }
         let one = all.get_mut(name).and_then(Item::as_table_like_mut).ok_or_else(broken)?;
-        let (own, rest): (Vec<&String>, Vec<&String>) = changes.iter().partition(|change| change.starts_with("artifacts"));
+        let (own, rest): (Vec<&String>, Vec<&String>) =
+            changes.iter().partition(|change| change.starts_with("artifacts"));
         artifacts(kind, &own, one)?;
         rest.into_iter().try_for_each(|change| apply(kind, change, one))?;
         let after = parse(&path, &document.to_string())?;
@@ -135,7 +136,8 @@ pub(super) fn set(
 fn form(kind: &str, key: &str) -> Result<Form, Fault> {
     let keys: &[(&str, Form)] = if kind == "export" { &EXPORT } else { &IMPORT };
     let fits = |known: &str| {
-        known == key || known.strip_suffix('*').is_some_and(|start| key.strip_prefix(start).is_some_and(|rest| !rest.is_empty()))
+        known == key
+            || known.strip_suffix('*').is_some_and(|start| key.strip_prefix(start).is_some_and(|rest| !rest.is_empty()))
     };
     let found = keys.iter().find(|(known, _)| fits(known)).map(|(_, form)| *form);
     found.ok_or_else(|| {
@@ -218,9 +220,10 @@ fn insert(table: &mut dyn TableLike, path: &[&str], mut item: Value) -> Result<(
     if table.get(first).is_none() {
         table.insert(first, Item::Value(InlineTable::new().into()));
     }
-    let inner = table.get_mut(first).and_then(Item::as_table_like_mut).ok_or_else(|| {
-        Fault::usage(format!("{first}: expected a table, found another value"), "repair it by hand")
-    })?;
+    let inner = table
+        .get_mut(first)
+        .and_then(Item::as_table_like_mut)
+        .ok_or_else(|| Fault::usage(format!("{first}: expected a table, found another value"), "repair it by hand"))?;
     insert(inner, rest, item)
 }
 

@@ -98,8 +98,11 @@ pub(super) fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> 
         (None, None) => return Err(reading.wrong("expected name or channel, found neither", "add one of them")),
     };
     let bases = table.base.map(Words::into_list).unwrap_or_default();
-    let needs_channel =
-        [("epoch", table.epoch.is_some()), ("expires", table.expires.is_some()), ("base = \"last\"", bases.iter().any(|one| one == "last"))];
+    let needs_channel = [
+        ("epoch", table.epoch.is_some()),
+        ("expires", table.expires.is_some()),
+        ("base = \"last\"", bases.iter().any(|one| one == "last")),
+    ];
     if let Some((key, _)) = needs_channel.iter().find(|(_, given)| *given && table.channel.is_none()) {
         return Err(reading.wrong(format_args!("{key}: expected channel as well, found none"), "add channel"));
     }
@@ -112,7 +115,9 @@ pub(super) fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> 
     let release = release(table.release, reading)?;
     let sign = reading.keys(table.sign);
     if sign.len() > MAX_SIGNATURES {
-        return Err(reading.wrong(format_args!("sign: expected at most {MAX_SIGNATURES} keys, found more"), "name fewer"));
+        return Err(
+            reading.wrong(format_args!("sign: expected at most {MAX_SIGNATURES} keys, found more"), "name fewer")
+        );
     }
     if sign.is_empty() && release.signatures == 0 {
         let what = "expected sign or release.signatures, found neither: nobody would sign the bundle";
@@ -136,7 +141,9 @@ pub(super) fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> 
         None => DEFAULT_VOLUME,
         Some(text) => size::volume(text.get_ref())
             .and_then(|size| check_volume_size(size).map(|()| size).map_err(Fault::from))
-            .map_err(|fault| reading.wrong_at(text, format_args!("volume_size: {}", fault.what), "write it as 700MiB"))?,
+            .map_err(|fault| {
+                reading.wrong_at(text, format_args!("volume_size: {}", fault.what), "write it as 700MiB")
+            })?,
     };
     Ok(Export {
         name: name.to_owned(),

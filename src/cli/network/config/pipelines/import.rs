@@ -88,7 +88,9 @@ pub(super) fn read(name: &str, table: tables::Import, reading: &Reading<'_>) -> 
             .and_then(|seconds| u64::try_from(seconds).ok())
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs)
-            .ok_or_else(|| reading.wrong_at(text, "interval: expected a time such as 30s", "write a number of s, m, h or d"))?,
+            .ok_or_else(|| {
+                reading.wrong_at(text, "interval: expected a time such as 30s", "write a number of s, m, h or d")
+            })?,
     };
     let receipt = table.receipt.map(|table| receipt(table, reading)).transpose()?;
     let delete_source = table.delete_source.unwrap_or_default();
@@ -131,7 +133,8 @@ fn receipt(
         let what = "receipt: passphrase: expected sign as well, found none";
         return Err(reading.wrong_at(&table, what, "add sign, or remove passphrase"));
     }
-    let passphrase = passphrase.map(|source| credential::secret("receipt: passphrase", source, reading.dir)).transpose();
+    let passphrase =
+        passphrase.map(|source| credential::secret("receipt: passphrase", source, reading.dir)).transpose();
     let passphrase = passphrase.map_err(|(what, help)| reading.wrong_at(&table, what, help))?;
     let mut files = BTreeMap::new();
     if let Some(emit) = emit {

@@ -78,7 +78,11 @@ impl Reading<'_> {
     /// Returns keys that sign; files are relative to the configuration's directory.
     fn keys(&self, words: Option<Words>) -> Vec<PathBuf> {
         let key = |text: String| {
-            if text.starts_with(crate::keys::pkcs11::uri::SCHEME) { PathBuf::from(text) } else { self.path(text.as_ref()) }
+            if text.starts_with(crate::keys::pkcs11::uri::SCHEME) {
+                PathBuf::from(text)
+            } else {
+                self.path(text.as_ref())
+            }
         };
         words.map(Words::into_list).unwrap_or_default().into_iter().map(key).collect()
     }

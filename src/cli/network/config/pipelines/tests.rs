@@ -64,13 +64,22 @@ fn t3_all_keys_of_an_export() {
         ]
     );
     assert_eq!(export.artifacts.lists, [Path::new("/etc/x/list.yaml")]);
-    assert_eq!((&export.place, export.stage.as_deref()), (&Place::Storage("low".into()), Some(Path::new("/etc/x/stage"))));
-    assert_eq!((export.channel.as_deref(), export.epoch, export.expires.as_deref()), (Some("apps"), Some(2), Some("35d")));
+    assert_eq!(
+        (&export.place, export.stage.as_deref()),
+        (&Place::Storage("low".into()), Some(Path::new("/etc/x/stage")))
+    );
+    assert_eq!(
+        (export.channel.as_deref(), export.epoch, export.expires.as_deref()),
+        (Some("apps"), Some(2), Some("35d"))
+    );
     assert_eq!(export.sign, [Path::new("/etc/x/release.pem"), Path::new("pkcs11:token=t")]);
     assert_eq!((export.release.signatures, export.release.repositories.as_ref().unwrap().len()), (2, 1));
     assert_eq!((export.index, export.foreign, export.volume_size), (IndexMode::Keep, true, 64 << 20));
     assert_eq!(export.filters.referrers, Referrers::Types(vec!["application/spdx+json".into()]));
-    assert_eq!((export.overwrite, export.allow_partial, export.bases.as_slice()), (true, true, &["last".to_owned()][..]));
+    assert_eq!(
+        (export.overwrite, export.allow_partial, export.bases.as_slice()),
+        (true, true, &["last".to_owned()][..])
+    );
     assert_eq!(export.passphrase.as_ref().unwrap().source.to_string(), "variable PASS");
 }
 
@@ -101,7 +110,10 @@ fn t4_all_keys_of_an_import_and_their_defaults() {
     assert_eq!((dark.tag_conflict, dark.keep_going, dark.delete_source), (TagConflict::Move, true, true));
     assert_eq!((dark.trigger, dark.interval.as_secs(), dark.keep_host), (false, 120, true));
     let receipt = dark.receipt.as_ref().unwrap();
-    assert_eq!((receipt.dir.as_path(), receipt.sign.as_slice()), (Path::new("/etc/x/receipts"), &["/etc/x/site.pem".into()][..]));
+    assert_eq!(
+        (receipt.dir.as_path(), receipt.sign.as_slice()),
+        (Path::new("/etc/x/receipts"), &["/etc/x/site.pem".into()][..])
+    );
     assert_eq!(receipt.emit["containerd"], Path::new("/etc/x/certs.d"));
     let plain = &config.imports["plain"];
     assert_eq!((plain.tag_conflict, plain.keep_going, plain.delete_source), (TagConflict::Fail, false, false));
