@@ -24,6 +24,7 @@ pub mod detect;
 pub mod diff_text;
 pub mod environment;
 pub mod exit;
+pub mod help;
 pub mod output;
 pub mod pem;
 pub mod progress;

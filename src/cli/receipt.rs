@@ -34,6 +34,14 @@ fn read(path: &Path, mut file: File, most: u64) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
+/// Reads the receipt at `path`, whose file is open. Its signatures are not checked.
+///
+/// # Errors
+/// Class format, io.
+pub fn load(path: &Path, file: File) -> Result<Receipt, Fault> {
+    Receipt::parse(&read(path, file, MAX_RECEIPT)?).map_err(|fault| fault.within(escape(&path.to_string_lossy())))
+}
+
 fn envelope(path: &Path) -> Result<Option<Envelope>, Fault> {
     let path = signature_path(path);
     let file = match system::open_file(&path) {

@@ -63,6 +63,8 @@ pub struct Session<'a> {
     pub reach: Reach,
     /// Runs another command line; a function pointer because the grammar lies above this file.
     pub run_line: RunLine,
+    /// Returns the grammar of all commands, which lies above this file too.
+    pub grammar: fn() -> clap::Command,
 }
 
 impl Session<'_> {

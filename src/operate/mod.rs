@@ -11,6 +11,7 @@ pub mod verify;
 cfg_if! {
     if #[cfg(feature = "carry")] {
         pub mod copy;
+        pub mod emit;
         pub mod export;
         pub mod import;
         pub mod sign;

@@ -26,7 +26,7 @@ const MAX_IDS: usize = 100_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
-    format: String,
+    pub(crate) format: String,
     /// Name of the pipeline.
     pub pipeline: String,
     /// Container that the names are those of.

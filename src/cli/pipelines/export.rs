@@ -25,7 +25,9 @@ use crate::decide::selector::Selector;
 use crate::decide::wanted::List;
 use crate::operate::export::DEFAULT_LEVEL;
 use crate::operate::pipeline::release;
-use crate::operate::pipeline::stage::{Staged, of_channel, of_name};
+use crate::oci::Digest;
+use crate::operate::pipeline::stage::{Staged, last, of_channel, of_name};
+use crate::operate::transfer::upload;
 use crate::state::runs::{Held, Kind, Run, State};
 
 /// Runs an export pipeline once.
@@ -46,6 +48,13 @@ pub fn run(export: &Export, how: &How, network: &Network, session: &mut Session<
         abandon(run, session)?;
     }
     let earlier = newest.as_ref().filter(|_| gone.is_none());
+    let killed = earlier.filter(|run| run.state == State::Killed && staged.is_none());
+    if let Some(run) = killed
+        && let Some(outcome) = finished(export, run, network, session)?
+    {
+        let held = record::begin((&pipeline, Kind::Export), earlier, None, session)?;
+        return Ok(record::end(held, Ok(outcome), false, session));
+    }
     let again_of = earlier.filter(|run| staged.is_some() && run.state == State::Failed).map(|run| run.id.clone());
     let mut held = record::begin((&pipeline, Kind::Export), earlier, again_of, session)?;
     let mut waits = false;
@@ -94,6 +103,22 @@ fn staged(export: &Export, newest: Option<&Run>, session: &Session<'_>) -> Resul
     Ok(Some(staged).filter(|_| is_pending))
 }
 
+/// Returns the outcome of a run that was killed after its bundle had left whole; `None` if it had not.
+fn finished(export: &Export, run: &Run, network: &Network, session: &Session<'_>) -> Result<Option<Outcome>, Fault> {
+    let container = place::container(&export.place, network, session)?;
+    let there = |name: &Name| upload::manifest(&*container, name);
+    let manifest = match (&export.channel, &run.name) {
+        (Some(channel), _) => last(&record::store(session)?, channel, there)?
+            .filter(|manifest| Manifest::parse(manifest).is_ok_and(|manifest| manifest.sequence == run.sequence)),
+        (None, Some(name)) => there(&Name::new(name)?)?.filter(|bytes| run.bundle == Some(Digest::sha256(bytes))),
+        (None, None) => None,
+    };
+    let Some(manifest) = manifest else { return Ok(None) };
+    let (id, name) = (Digest::sha256(&manifest), Manifest::parse(&manifest)?.name);
+    let text = format!("found      {}/{name}, sent before the run was killed\nbundle id  {id}\n", export.place);
+    Ok(Some(Outcome::new(text, json!({ "id": id, "name": name, "resumed": true }))))
+}
+
 /// Does the work of a run. Sets the second of the pair if it ends waiting for signatures.
 fn work(
     export: &Export,
@@ -107,6 +132,12 @@ fn work(
     let (mut outcome, staged) = match staged {
         Some(staged) => (found(&staged), Some(staged)),
         None => {
+            if let Some(channel) = &export.channel {
+                // By its number a later run finds out whether this one was killed after its end.
+                let last = record::store(session)?.last_export(channel)?;
+                let last = last.and_then(|bytes| Manifest::parse(&bytes).ok()?.sequence);
+                held.update(|run| run.sequence = Some(last.map_or(1, |last| last + 1)))?;
+            }
             let exported = request(export, how, network, session)?.run(session)?;
             let manifest = exported.done.as_ref().map(|done| &done.manifest);
             if let Some(done) = &exported.done {
@@ -152,7 +183,7 @@ fn work(
 }
 
 /// Puts the bundle into the record.
-fn note(held: &mut Held, manifest: &Manifest, id: crate::oci::Digest, bytes: u64) -> Result<(), Fault> {
+fn note(held: &mut Held, manifest: &Manifest, id: Digest, bytes: u64) -> Result<(), Fault> {
     held.update(|run| {
         run.bundle = Some(id);
         run.name = Some(manifest.name.as_str().to_owned());

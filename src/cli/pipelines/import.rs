@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::find::How;
-use super::{place, record, secrets};
+use super::{emit, place, record, secrets};
 use crate::base::fault::{Class, Fault, escape};
 use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{Manifest, Name};
@@ -24,7 +24,7 @@ use crate::operate::freshness::Side;
 use crate::operate::import::Landed;
 use crate::operate::import::receipt_data::Allowed;
 use crate::operate::pipeline::deletion;
-use crate::operate::transfer::{list, upload};
+use crate::operate::transfer::{list, remove, upload};
 use crate::operate::watch::Ran;
 use crate::receipt;
 use crate::state::runs::{Held, Kind, State};
@@ -62,9 +62,12 @@ type Ended = (Option<crate::state::runs::Id>, Option<Digest>, Result<Outcome, Fa
 
 fn one(import: &Import, name: &Name, how: &How, network: &Network, session: &mut Session<'_>) -> Ended {
     let found = place::container(&import.place, network, session)
-        .and_then(|container| manifest(import, &*container, name).map(|bytes| (container, bytes)));
+        .and_then(|container| manifest(&*container, name).map(|bytes| (container, bytes)));
     let (container, bytes) = match found {
-        Ok(found) => found,
+        Ok((container, Some(bytes))) => (container, bytes),
+        Ok((container, None)) => {
+            return deleted(import, name, &*container, session).unwrap_or_else(|fault| (None, None, Err(fault)));
+        }
         Err(fault) => return (None, None, Err(fault)),
     };
     let id = Digest::sha256(&bytes);
@@ -84,16 +87,44 @@ fn one(import: &Import, name: &Name, how: &How, network: &Network, session: &mut
     (Some(run), Some(id), Ok(record::end(held, ended, false, session)))
 }
 
-/// Returns the manifest of the bundle.
-fn manifest(import: &Import, container: &dyn Container, name: &Name) -> Result<Vec<u8>, Fault> {
-    let found = upload::manifest(container, name).map_err(|fault| match fault.class {
+/// Returns the manifest of the bundle, if it is there.
+fn manifest(container: &dyn Container, name: &Name) -> Result<Option<Vec<u8>>, Fault> {
+    upload::manifest(container, name).map_err(|fault| match fault.class {
         Class::Destination => Fault { class: Class::Source, ..fault },
         _ => fault,
-    })?;
-    found.ok_or_else(|| {
-        let what = format!("{}: expected a bundle {name}, found none", import.place);
-        Fault::new(Class::Source, what).help("list the bundles that are there with `packmule ls`")
     })
+}
+
+/// Ends a run that was killed while it deleted the bundle, which is no longer there.
+///
+/// # Errors
+/// Class source if there is no such run; class io, lock.
+fn deleted(
+    import: &Import,
+    name: &Name,
+    container: &dyn Container,
+    session: &mut Session<'_>,
+) -> Result<Ended, Fault> {
+    let pipeline = format!("import.{}", import.name);
+    let runs = record::store(session)?.runs();
+    let killed = runs.newest(&pipeline, |run| run.name.as_deref() == Some(name.as_str()))?;
+    let killed = killed.filter(|run| run.state == State::Killed);
+    let bundle = killed.as_ref().and_then(|run| run.bundle);
+    let (Some(run), Some(id)) = (killed.filter(|_| import.delete_source), bundle) else { return Err(none(import, name)) };
+    if earlier(import, name, run.id.as_str(), id, session)?.is_none() {
+        return Err(none(import, name));
+    }
+    let held = record::begin((&pipeline, Kind::Import), Some(&run), None, session)?;
+    // Volumes may be left. Without a manifest they are no bundle, so a failure is not one of the run.
+    let _ = remove::bundle(&session.flow, container, name);
+    let text = format!("deleted    {}/{name}, before this run was killed\nbundle id  {id}\n", import.place);
+    let outcome = Outcome::new(text, json!({ "id": id, "name": name, "resumed": true, "deleted": true }));
+    Ok((Some(run.id), Some(id), Ok(record::end(held, Ok(outcome), false, session))))
+}
+
+fn none(import: &Import, name: &Name) -> Fault {
+    let what = format!("{}: expected a bundle {name}, found none", import.place);
+    Fault::new(Class::Source, what).help("list the bundles that are there with `packmule ls`")
 }
 
 /// How a run begins.
@@ -167,6 +198,12 @@ fn work(
             (done.outcome, done.receipt.map(|written| written.receipt))
         }
     };
+    if let Some(receipts) = import.receipt.as_ref().filter(|_| outcome.fault.is_none()) {
+        let emitted = emit::all(receipts, session)?;
+        if !emitted.is_empty() {
+            outcome.result["emit"] = json!(emitted);
+        }
+    }
     if import.delete_source && outcome.fault.is_none() {
         let deleted = receipt
             .ok_or_else(|| Fault::new(Class::Policy, "receipt: expected one on disk, found none"))

@@ -4,6 +4,7 @@
 //! No command line is made or parsed here.
 
 pub mod check;
+mod emit;
 pub mod export;
 pub mod find;
 pub mod import;

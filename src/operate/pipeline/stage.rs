@@ -24,14 +24,33 @@ pub struct Staged {
 /// # Errors
 /// Class io, lock; those of opening a bundle.
 pub fn of_channel(store: &Store, channel: &str, dir: &Path) -> Result<Option<Staged>, Fault> {
+    let there = |name: &Name| Ok(of_name(name, dir)?.map(|staged| staged.bundle.manifest_bytes().to_vec()));
+    let Some(manifest) = last(store, channel, there)? else { return Ok(None) };
+    of_name(&crate::bundle::Manifest::parse(&manifest)?.name, dir)
+}
+
+/// Returns the manifest of the newest export of a channel if `there` returns the same one by its name.
+///
+/// # Errors
+/// Class io, lock; those of `there`.
+pub fn last(
+    store: &Store,
+    channel: &str,
+    there: impl Fn(&Name) -> Result<Option<Vec<u8>>, Fault>,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let is_there = |manifest: &[u8]| -> Result<bool, Fault> {
+        let name = crate::bundle::Manifest::parse(manifest)?.name;
+        Ok(there(&name)?.as_deref() == Some(manifest))
+    };
     let series = store.series(channel)?;
     if let Some(begun) = series.begun()?
-        && find(&begun, dir)?.is_some()
+        && is_there(&begun)?
     {
         // The run that published it was killed before it could say so.
         series.done()?;
     }
-    series.last()?.map_or(Ok(None), |manifest| find(&manifest, dir))
+    let Some(manifest) = series.last()? else { return Ok(None) };
+    Ok(is_there(&manifest)?.then_some(manifest))
 }
 
 /// Returns the bundle `name` if it lies in `dir`.
@@ -44,12 +63,6 @@ pub fn of_name(name: &Name, dir: &Path) -> Result<Option<Staged>, Fault> {
         return Ok(None);
     }
     Ok(Some(Staged { dir: dir.to_owned(), bundle: open(&path)? }))
-}
-
-/// Returns the bundle with these bytes as its manifest if it lies in `dir`.
-fn find(manifest: &[u8], dir: &Path) -> Result<Option<Staged>, Fault> {
-    let name = crate::bundle::Manifest::parse(manifest)?.name;
-    Ok(of_name(&name, dir)?.filter(|staged| staged.bundle.manifest_bytes() == manifest))
 }
 
 impl Staged {

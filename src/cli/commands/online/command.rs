@@ -13,20 +13,19 @@ use crate::cli::session::Session;
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Copy artifacts to a registry or an OCI layout when source and destination can both be
-    /// reached
+    /// Copy artifacts between places that can both be reached
     #[command(display_order = 4)]
     Copy(Box<copy::Args>),
     /// Serve bundles and OCI layouts as a read-only registry
     #[command(display_order = 5)]
     Serve(Box<serve::Args>),
-    /// Copy a bundle into a container of a blob store, from a directory or another container
+    /// Copy a bundle into a container of a blob store
     #[command(display_order = 11)]
     Upload(upload::Args),
     /// Copy a bundle from a container into a directory
     #[command(display_order = 11)]
     Download(download::Args),
-    /// Remove a bundle, or what unfinished uploads left, from a container
+    /// Remove a bundle, or unfinished uploads, from a container
     #[command(display_order = 11)]
     Rm(rm::Args),
     /// Read a container for a confined process
@@ -38,8 +37,7 @@ pub enum Command {
     /// Remove a registry's saved login
     #[command(display_order = 13)]
     Logout(logout::Args),
-    /// Manage named credentials in the configuration, which names their secrets but does not hold
-    /// them
+    /// Manage named credentials, whose secrets lie outside the configuration
     #[command(display_order = 14)]
     Credential(credential::Args),
     /// Manage the rules of the artifact cache in the configuration
