@@ -1,7 +1,6 @@
 //! `pipeline watch`: imports bundles as they arrive.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 use crate::base::fault::{Description, Fault, differs};
 use crate::bundle::Name;
 use crate::cli::Session;
+use crate::cli::args::place::Destination;
 use crate::cli::network::Network;
 use crate::cli::network::config::Config;
 use crate::cli::network::config::pipelines::{Import, Place};
@@ -52,7 +52,7 @@ impl Args {
         let store = session.store().ok_or_else(|| {
             Fault::usage("watch: expected a directory for the state, found none", "name one with --state DIR")
         })?;
-        let pipelines: Vec<Pipeline> = imports.iter().map(|import| pipeline(import)).collect();
+        let pipelines: Vec<Pipeline> = imports.iter().map(|import| pipeline(import, session)).collect();
         let board = Arc::new(Board::new(&pipelines));
         let server = self.listen.as_deref().map(|address| bind(address, &board, &store, session)).transpose()?;
         let flow = session.flow.clone();
@@ -99,11 +99,17 @@ impl Args {
     }
 }
 
-fn pipeline(import: &Import) -> Pipeline {
+fn pipeline(import: &Import, session: &Session<'_>) -> Pipeline {
     Pipeline {
         name: format!("import.{}", import.name),
-        source: import.place.to_string(),
-        target: import.to.clone(),
+        source: match &import.place {
+            Place::Storage(_) => import.place.to_string(),
+            Place::Directory(dir) => session.path(dir).display().to_string(),
+        },
+        target: match &import.destination {
+            Destination::Layout(dir) => format!("oci:{}", session.full_path(dir).display()),
+            Destination::Registry { .. } => import.to.clone(),
+        },
         interval: import.interval,
     }
 }
@@ -196,17 +202,17 @@ impl CommandSite<'_, '_> {
     }
 }
 
-fn is_there(place: &Place) -> bool {
+fn is_there(place: &Place, session: &Session<'_>) -> bool {
     match place {
         Place::Storage(_) => true,
-        Place::Directory(dir) => Path::new(dir).is_dir(),
+        Place::Directory(dir) => session.path(dir).is_dir(),
     }
 }
 
 impl Site for CommandSite<'_, '_> {
     fn open(&mut self, pipeline: &Pipeline) -> Result<Option<Arc<dyn Container>>, Fault> {
         let from = self.of(pipeline)?.place.clone();
-        if !is_there(&from) {
+        if !is_there(&from, self.session) {
             return Ok(None);
         }
         place::container(&from, self.network, self.session).map(Some)
