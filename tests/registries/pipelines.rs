@@ -69,7 +69,7 @@ fn months(test: &str, (low, low_secret): (&str, &str), (dark, dark_secret): (&st
     write(
         dir,
         "dark/trust.toml",
-        "[key]\nrelease = { public = \"../low/release.pub.pem\" }\nsecond = { public = \"../low/second.pub.pem\" }\n\
+        "[key]\nrelease = { public = \"../low/release.pub.pem\", holder = \"desk\", role = \"release\" }\nsecond = { public = \"../low/second.pub.pem\", holder = \"guard\", role = \"guard\" }\n\
          [channel.apps]\nkeys = [\"release\", \"second\"]\n",
     );
     write(
