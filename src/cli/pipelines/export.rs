@@ -83,7 +83,7 @@ fn directory(export: &Export) -> Option<&Path> {
 /// Returns the bundle of an earlier run that waits for signatures or was not sent yet.
 fn staged(export: &Export, newest: Option<&Run>, session: &Session<'_>) -> Result<Option<Staged>, Fault> {
     let Some(dir) = directory(export).filter(|_| export.release.signatures > 0) else { return Ok(None) };
-    let dir = session.path(dir);
+    let dir = session.full_path(dir);
     let found = match (&export.channel, &export.bundle) {
         (Some(channel), _) => of_channel(&record::store(session)?, channel, &dir)?,
         (None, Some(name)) => of_name(name, &dir)?,
@@ -145,7 +145,7 @@ fn work(
             }
             let staged = match (manifest, directory(export)) {
                 (Some(manifest), Some(dir)) if export.release.signatures > 0 => {
-                    of_name(&manifest.name, &session.path(dir))?
+                    of_name(&manifest.name, &session.full_path(dir))?
                 }
                 _ => None,
             };
