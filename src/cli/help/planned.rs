@@ -1,0 +1,25 @@
+//! Names that the published contract keeps for later versions: refused as such, not as mistakes.
+
+/// Commands.
+const COMMANDS: [&str; 4] = ["parity", "repair", "split", "join"];
+/// Options, with the command that will have them.
+const OPTIONS: [(&str, &str); 7] = [
+    ("export", "--kit"),
+    ("import", "--blobs-only"),
+    ("import", "--select"),
+    ("import", "--shard"),
+    ("unpack", "--select"),
+    ("verify", "--join"),
+    ("verify", "--shard"),
+];
+
+/// Returns whether a later version has this command.
+pub fn is_command(name: &str) -> bool {
+    COMMANDS.contains(&name)
+}
+
+/// Returns whether a later version has this option of a command.
+pub fn is_option(command: &str, option: &str) -> bool {
+    let option = option.split('=').next().unwrap_or_default();
+    OPTIONS.contains(&(command, option))
+}
