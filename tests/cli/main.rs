@@ -41,6 +41,7 @@ mod pipes;
 mod platforms;
 mod program;
 mod races;
+mod readme;
 mod receipt_bases;
 mod receipts;
 #[cfg(feature = "online")]
