@@ -34,7 +34,7 @@ fn volumes(bundle: &Trusted, units: &Range<usize>) -> Range<usize> {
 
 /// Units of a shard, and the volumes that hold them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extent {
+pub struct Share {
     /// Units, counted from 0; in form flat, members.
     pub units: Range<usize>,
     /// Volumes, counted from 0.
@@ -42,11 +42,11 @@ pub struct Extent {
 }
 
 /// Returns what `shard` has of `bundle`.
-pub fn extent(bundle: &Trusted, shard: Shard) -> Extent {
+pub fn share_of(bundle: &Trusted, shard: Shard) -> Share {
     let lengths: Vec<u64> = counts(bundle).1.iter().map(|unit| unit.bytes).collect();
     let units = shard.of(&lengths);
     let volumes = volumes(bundle, &units);
-    Extent { units, volumes }
+    Share { units, volumes }
 }
 
 /// Checks every frame of the units of `shard`, and the sizes of the volumes that hold them. Reports all
@@ -56,7 +56,7 @@ pub fn extent(bundle: &Trusted, shard: Shard) -> Extent {
 /// The fault whose class ranks first, with the others after it.
 pub fn check(bundle: &Trusted, shard: Shard, flow: &Flow, fail_fast: bool) -> Result<Seen, Refusal> {
     let counts = counts(bundle).1;
-    let Extent { units, volumes } = extent(bundle, shard);
+    let Share { units, volumes } = share_of(bundle, shard);
     let gate = gate_of_part(&counts, units.clone());
     let passed = match bundle.flat() {
         Some(files) => {

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::write::Written;
 use crate::bundle::Trusted;
 use crate::bundle::check::seen::Seen;
-use crate::bundle::check::shard::{Extent, extent};
+use crate::bundle::check::shard::{Share, share_of};
 use crate::operate::tallies::Vouched;
 
 /// Adds what was seen of a bundle, and the tally that was written of it.
 pub fn seen(seen: &Seen, bundle: &Trusted, written: Option<Written>, text: &mut String, result: &mut Value) {
     let (shard, tally) = (seen.shard(), seen.tally());
-    let Extent { units, volumes } = extent(bundle, shard);
+    let Share { units, volumes } = share_of(bundle, shard);
     let volumes: Vec<usize> = volumes.map(|volume| volume + 1).collect();
     let place = match volumes[..] {
         [] => String::new(),

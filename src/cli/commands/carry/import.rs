@@ -176,6 +176,7 @@ impl Args {
             keep_going: self.arrival.keep_going,
             dry_run: self.arrival.dry_run,
             sides: Sides { destination: opened.side, ..Sides::BUNDLE },
+            goal: crate::operate::import::Goal::Whole,
             referrers,
             siblings: None,
             wanted: Some(&books.lacking),

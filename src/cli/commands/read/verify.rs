@@ -148,7 +148,7 @@ impl Args {
         good: Good<'_>,
         split: &Split,
         (is_at_hand, bases): (bool, Vec<Untrusted>),
-        mut report: Option<Found<'_>>,
+        report: Option<Found<'_>>,
         session: &Session<'_>,
     ) -> Result<Outcome, Fault> {
         let Good { verdict, scope, order, .. } = good;
@@ -166,6 +166,8 @@ impl Args {
             Some(bundle) if !bases.is_empty() => Some(news(&mut outcome, bundle, is_at_hand, bases, session)?),
             _ => None,
         };
+        // With references that live only here.
+        let mut report: Option<Found<'_>> = report;
         if let Some(report) = &mut report {
             report.verdict = if scope.is_whole() { Word::Pass } else { Word::Part };
             report.news = new.as_ref().map(|(bases, found)| (bases.clone(), found));
