@@ -126,7 +126,8 @@ mod tests {
     fn only_what_is_shown_is_parsed() {
         assert_eq!(Shard::parse("2/4").map(|shard| (shard.index(), shard.count())), Some((2, 4)));
         assert_eq!(Shard::parse("100000/100000").unwrap().to_string(), "100000/100000");
-        for wrong in ["", "1", "0/4", "5/4", "1/0", "1/100001", "+1/4", "01/4", "1/04", " 1/4", "1/4/4", "-1/4", "1/x"] {
+        for wrong in ["", "1", "0/4", "5/4", "1/0", "1/100001", "+1/4", "01/4", "1/04", " 1/4", "1/4/4", "-1/4", "1/x"]
+        {
             assert_eq!(Shard::parse(wrong), None, "{wrong}");
         }
     }

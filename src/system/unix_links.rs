@@ -30,7 +30,13 @@ impl Here {
     fn hop(&self) -> Result<Hop, Errno> {
         let stat = fstat(&self.folder)?;
         let is_read_only = fstatvfs(&self.folder)?.f_flag.contains(StatVfsMountFlags::RDONLY);
-        Ok(Hop { path: self.path.clone(), is_link: false, owner: stat.st_uid, mode: stat.st_mode & 0o7777, is_read_only })
+        Ok(Hop {
+            path: self.path.clone(),
+            is_link: false,
+            owner: stat.st_uid,
+            mode: stat.st_mode & 0o7777,
+            is_read_only,
+        })
     }
 }
 
@@ -131,8 +137,11 @@ mod tests {
         assert_eq!(told("mount/..2026/file"), "");
         let mounted = "mount mount/file@ mount/..data@ mount/..2026";
         assert_eq!(told("mount/file"), mounted);
-        assert_eq!(told("elsewhere/up"), "elsewhere elsewhere/up@ elsewhere/.. elsewhere/../mount \
-            elsewhere/../mount/file@ elsewhere/../mount/..data@ elsewhere/../mount/..2026");
+        assert_eq!(
+            told("elsewhere/up"),
+            "elsewhere elsewhere/up@ elsewhere/.. elsewhere/../mount \
+            elsewhere/../mount/file@ elsewhere/../mount/..data@ elsewhere/../mount/..2026"
+        );
         let absolute = told("elsewhere/file");
         assert!(absolute.starts_with("elsewhere elsewhere/file@ / "), "{absolute}");
         assert!(absolute.ends_with(mounted), "{absolute}");

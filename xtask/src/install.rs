@@ -27,7 +27,7 @@ const GO: &[GoProgram] = &[
 const GO_BY_MODULE: &[GoProgram] = &[("oras", "oras.land/oras/cmd/oras", "v1.3.3")];
 
 /// Our own programs under `xtask/go`.
-const OWN: &[&str] = &["token", "referrers"];
+const OWN: &[&str] = &["token", "referrers", "manifests"];
 
 /// Programs from Debian: name, package.
 const DEBIAN: &[(&str, &str)] = &[

@@ -182,10 +182,12 @@ mod tests {
             let error = one.add("x", &part).unwrap_err();
             assert!(error.class == Class::Integrity && error.what.contains(said), "{error}");
         }
-        assert!(one.missing().iter().map(|fault| &*fault.what).eq([
-            "shard 2/3: expected its tally, found none",
-            "shard 3/3: expected its tally, found none"
-        ]));
+        assert!(
+            one.missing()
+                .iter()
+                .map(|fault| &*fault.what)
+                .eq(["shard 2/3: expected its tally, found none", "shard 3/3: expected its tally, found none"])
+        );
         // Nothing of a refused one stays.
         one.add("y", &seen("2/3", &[2, 3])).unwrap();
         one.add("z", &seen("3/3", &[4, 5])).unwrap();

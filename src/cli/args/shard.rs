@@ -23,7 +23,10 @@ pub fn parse(text: &str, world: &World) -> Result<Shard, Fault> {
         return wrong(differs("", format_args!("job/N with N from 1 to {MOST}"), "another text"), help());
     };
     let Some(index) = world.var(INDEX) else {
-        return wrong(differs(INDEX, "the index of a pod", "it unset"), format!("run it in an Indexed Job, or {}", help()));
+        return wrong(
+            differs(INDEX, "the index of a pod", "it unset"),
+            format!("run it in an Indexed Job, or {}", help()),
+        );
     };
     let number = index.to_str().and_then(|index| index.parse::<u32>().ok()).and_then(|index| index.checked_add(1));
     match number.and_then(|number| Shard::new(number, first.count())) {

@@ -44,8 +44,8 @@ pub fn joined(tallies: &[Vouched], text: &mut String, result: &mut Value) {
         tallies.len(),
         tallies.len() - own,
     ));
-    let list = tallies.iter().map(|one| {
-        json!({ "file": one.name, "shard": one.shard.to_string(), "ended": one.ended, "keyids": one.keyids })
-    });
+    let list = tallies.iter().map(
+        |one| json!({ "file": one.name, "shard": one.shard.to_string(), "ended": one.ended, "keyids": one.keyids }),
+    );
     result["tallies"] = list.collect();
 }

@@ -55,7 +55,8 @@ impl TallyFile {
         let refused = |refusal: Refusal| refusal.into_fault(&subject, "tally");
         if let Place::Stream(stream) = look(path, |_| Ok(true)).map_err(refused)? {
             if !keys.is_empty() {
-                let what = differs(&subject, "a file", "a device or pipe, which cannot have a signature file next to it");
+                let what =
+                    differs(&subject, "a file", "a device or pipe, which cannot have a signature file next to it");
                 return Err(Fault::usage(what, "name a file, or leave out --sign"));
             }
             return Ok(Self { shown, out: Out::Stream(stream), signatures: None, keys });
@@ -93,7 +94,8 @@ impl TallyFile {
             Out::Stream(stream) => { stream }.write_all(&bytes),
         }
         .map_err(failed)?;
-        let by = if keyids.is_empty() { "signed by nobody".to_owned() } else { format!("signed by {}", keyids.join(", ")) };
+        let by =
+            if keyids.is_empty() { "signed by nobody".to_owned() } else { format!("signed by {}", keyids.join(", ")) };
         let line = format!("tally      {}, {by}\n", self.shown);
         let json = json!({ "file": self.shown, "digest": Digest::sha256(&bytes), "keyids": keyids });
         Ok(Written { line, json })

@@ -137,12 +137,8 @@ impl Stage<'_> {
         const NAME: &str = "Every byte as signed";
         self.failed(NAME, Class::Integrity).unwrap_or_else(|| match &self.found.bytes {
             Bytes::Whole(tally) => {
-                let text = format!(
-                    "{} blobs, {} in {}, each counted once",
-                    tally.blobs,
-                    show(tally.bytes),
-                    self.files()
-                );
+                let text =
+                    format!("{} blobs, {} in {}, each counted once", tally.blobs, show(tally.bytes), self.files());
                 check(NAME, Mark::Passed, text)
             }
             Bytes::Joined(tally, shards) => {
@@ -154,8 +150,11 @@ impl Stage<'_> {
                 check(NAME, Mark::Passed, text)
             }
             Bytes::Shard(shard, tally) if self.found.fault.is_none() => {
-                let text =
-                    format!("as signed: shard {shard}, {} blobs, {}; no other was checked", tally.blobs, show(tally.bytes));
+                let text = format!(
+                    "as signed: shard {shard}, {} blobs, {}; no other was checked",
+                    tally.blobs,
+                    show(tally.bytes)
+                );
                 check(NAME, Mark::Open, text)
             }
             Bytes::Volumes(list) if self.found.fault.is_none() => {

@@ -116,10 +116,14 @@ pub fn unproven(stage: &Stage<'_>, order: Mark) -> Vec<String> {
         lines.push("Anything about the volumes that were not checked.".to_owned());
     }
     if matches!(found.bytes, Bytes::Shard(..)) {
-        lines.push("Anything about the other shards: `packmule verify --join` checks whether all of them hold.".to_owned());
+        lines.push(
+            "Anything about the other shards: `packmule verify --join` checks whether all of them hold.".to_owned(),
+        );
     }
     if matches!(found.bytes, Bytes::Joined(..)) {
-        lines.push("That the shards read what lies here now: their tallies say what they have read, and when.".to_owned());
+        lines.push(
+            "That the shards read what lies here now: their tallies say what they have read, and when.".to_owned(),
+        );
     }
     lines.push(format!(
         "Harmlessness: genuine content can still do harm. “{SCAN}”, above, says whether it was scanned."
