@@ -24,6 +24,7 @@ pub mod detect;
 pub mod diff_text;
 pub mod environment;
 pub mod exit;
+pub mod help;
 pub mod output;
 pub mod pem;
 pub mod progress;
@@ -39,6 +40,8 @@ pub mod world;
 cfg_if! {
     if #[cfg(feature = "carry")] {
         pub mod diff_images;
+        pub mod exporting;
+        pub mod importing;
         pub mod writing;
     }
 }
@@ -48,6 +51,7 @@ cfg_if! {
         pub mod access_log;
         pub mod containers;
         pub mod network;
+        pub mod pipelines;
         pub mod reach;
     } else {
         #[path = "no_containers.rs"]

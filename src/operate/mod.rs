@@ -12,6 +12,7 @@ pub mod verify;
 cfg_if! {
     if #[cfg(feature = "carry")] {
         pub mod copy;
+        pub mod emit;
         pub mod export;
         pub mod import;
         pub mod sign;
@@ -20,7 +21,9 @@ cfg_if! {
 
 cfg_if! {
     if #[cfg(feature = "online")] {
+        pub mod pipeline;
         pub mod serve;
         pub mod transfer;
+        pub mod watch;
     }
 }

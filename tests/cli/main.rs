@@ -23,6 +23,7 @@ mod credentials;
 mod delta;
 #[cfg(feature = "online")]
 mod directories;
+mod emit;
 mod errors;
 mod frame;
 mod from_bundle;
@@ -37,6 +38,7 @@ mod lists;
 mod login;
 #[cfg(feature = "online")]
 mod ls;
+mod pipelines;
 mod pipes;
 mod platforms;
 mod program;
@@ -56,6 +58,8 @@ mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;
 mod tour;
+#[cfg(feature = "online")]
+mod watch;
 mod writes;
 
 #[cfg(feature = "online")]

@@ -13,6 +13,7 @@ mod buckets;
 mod cache_products;
 mod caching;
 mod courier;
+mod emit;
 mod encodings;
 mod encrypted;
 mod faults;

@@ -2,6 +2,7 @@
 //! bundle's path to tell a directory from a name. Sources are in `decide/selector`.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::container::{Address, is_container};
@@ -79,6 +80,17 @@ impl Destination {
         crate::oci::Repository::new(host, &below)
             .map_err(|_| Fault::usage(format!("destination {text:?}: expected HOST[:PORT][/PREFIX]"), help))?;
         Ok(Self::Registry { host: host.to_owned(), prefix: prefix.to_owned() })
+    }
+}
+
+impl fmt::Display for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named { dir, name } => write!(f, "{}", dir.join(name).display()),
+            Self::In(path) | Self::Stream(path) => write!(f, "{}", path.display()),
+            Self::Stdin => f.write_str("-"),
+            Self::Container(address, name) => write!(f, "{address}/{name}"),
+        }
     }
 }
 

@@ -66,7 +66,7 @@ pub struct Selected {
 
 /// `--index`
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Index {
+pub enum Index {
     /// Make a new index of the remaining entries
     Rebuild,
     /// Keep the original index, with entries missing; most registries refuse it
@@ -131,26 +131,64 @@ impl Selecting {
         (selectors, faults)
     }
 
+    /// Returns what the options for all selectors mean.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn options(&self) -> Result<Options, Fault> {
+        Ok(Options {
+            filters: Filters {
+                platforms: self.platforms.clone(),
+                referrers: Referrers::parse("--referrers", &self.referrers)?,
+            },
+            index: self.index.meaning(),
+            foreign: self.foreign,
+            with_images: self.lists.with_images(),
+            whom: self.whom.clone(),
+        })
+    }
+}
+
+impl Index {
+    /// Returns what the word means.
+    pub const fn meaning(self) -> IndexMode {
+        match self {
+            Self::Rebuild => IndexMode::Rebuild,
+            Self::Sparse => IndexMode::Sparse,
+            Self::Keep => IndexMode::Keep,
+        }
+    }
+}
+
+/// Options for everything that is selected.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Filters, where a selector has none of its own.
+    pub filters: Filters,
+    /// What to do with an index of which a filter removes entries.
+    pub index: IndexMode,
+    /// Whether to fetch layers that are marked as non-distributable.
+    pub foreign: bool,
+    /// Whether to take also the images that charts list.
+    pub with_images: bool,
+    /// Whose signatures count on bundles that are selected from.
+    pub whom: Whom,
+}
+
+impl Options {
     /// Returns the selection of `wanted`, with the options that apply to all of it.
     pub fn selection(&self, wanted: Vec<Wanted>, allow_partial: bool) -> Selection {
-        Selection {
-            wanted,
-            index: match self.index {
-                Index::Rebuild => IndexMode::Rebuild,
-                Index::Sparse => IndexMode::Sparse,
-                Index::Keep => IndexMode::Keep,
-            },
-            foreign: self.foreign,
-            allow_partial,
-            delivered: Delivered::default(),
-        }
+        let (index, foreign) = (self.index, self.foreign);
+        Selection { wanted, index, foreign, allow_partial, delivered: Delivered::default() }
     }
 
     /// Returns the options in a fixed form, for recognizing the same request.
     pub fn text(&self, selectors: &[Selector]) -> Value {
         json!({
-            "selectors": selectors.iter().map(ToString::to_string).collect::<Vec<_>>(), "platforms": self.platforms, "index": format!("{:?}", self.index),
-            "referrers": self.referrers, "foreign": self.foreign, "with_images": self.lists.with_images(),
+            "selectors": selectors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "platforms": self.filters.platforms, "index": format!("{:?}", self.index),
+            "referrers": format!("{:?}", self.filters.referrers), "foreign": self.foreign,
+            "with_images": self.with_images,
         })
     }
 
@@ -170,8 +208,7 @@ impl Selecting {
         session: &Session<'_>,
         registries: impl FnOnce(&Session<'_>) -> Result<Box<dyn Source>, Fault>,
     ) -> Result<Selected, Fault> {
-        let filters =
-            Arc::new(Filters { platforms: self.platforms.clone(), referrers: which("--referrers", &self.referrers)? });
+        let filters = Arc::new(self.filters.clone());
         let (mut layouts, mut bundles, mut locals) = (Layouts::default(), Bundles::default(), Locals::default());
         let mut taken: Vec<Taken> = Vec::new();
         let is_online = selectors.iter().any(|one| matches!(one.source, Typed::Registry(_)) || is_open(one));
@@ -217,7 +254,7 @@ impl Selecting {
                 }
             }
         }
-        if let Some(registries) = registries.as_deref().filter(|_| self.lists.with_images()) {
+        if let Some(registries) = registries.as_deref().filter(|_| self.with_images) {
             images_of_charts(&session.flow, registries, &mut taken)?;
         }
         let named = named.into_iter().map(|one| Wanted { filters: Arc::clone(&filters), ..one }).collect();
@@ -441,24 +478,9 @@ fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, F
         own.platforms = selector.platforms.iter().map(platform).collect::<Result<_, _>>()?;
     }
     if !selector.referrers.is_empty() {
-        own.referrers = which(&format!("selector {selector}: referrers"), &selector.referrers)?;
+        own.referrers = Referrers::parse(&format!("selector {selector}: referrers"), &selector.referrers)?;
     }
     Ok(Arc::new(own))
-}
-
-/// Parses `all`, `none`, or artifact types. `subject` names the option or key in messages.
-///
-/// # Errors
-/// Class usage for a mix.
-pub fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
-    match words {
-        [all] if all == "all" => Ok(Referrers::All),
-        [none] if none == "none" => Ok(Referrers::None),
-        types if types.iter().any(|one| one == "all" || one == "none") => {
-            Err(Fault::usage(differs(subject, "all, none, or artifact types", "a mix"), "give all or none alone"))
-        }
-        types => Ok(Referrers::Types(types.to_vec())),
-    }
 }
 
 /// Applies `,as=REPO[:TAG]`.

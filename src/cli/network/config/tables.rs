@@ -1,8 +1,7 @@
 //! The tables of packmule.toml as they are in the file: types for the parser and for the JSON
 //! Schema.
 //!
-//! [`super`] decides what they mean together. The tables of later versions are accepted but not
-//! read, so that one file works for all versions.
+//! [`super`] decides what they mean together.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,11 +15,6 @@ use toml::Spanned;
 
 use crate::secret;
 use crate::toml_file::spelling::Table;
-
-/// Tables that other versions read.
-type Later = Option<Table<BTreeMap<String, Table<toml::Table>>>>;
-/// Schema of those tables.
-type AnyTables = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>;
 
 /// packmule.toml
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -36,12 +30,12 @@ pub struct File {
     /// Blob containers by name.
     #[schemars(with = "BTreeMap<String, Storage>")]
     pub storage: BTreeMap<String, Spanned<Table<Storage>>>,
-    /// Export pipelines. Not read by this version.
-    #[schemars(with = "AnyTables")]
-    pub export: Later,
-    /// Import pipelines. Not read by this version.
-    #[schemars(with = "AnyTables")]
-    pub import: Later,
+    /// Export pipelines by name.
+    #[schemars(with = "BTreeMap<String, super::pipelines::tables::Export>")]
+    pub export: BTreeMap<String, Spanned<Table<super::pipelines::tables::Export>>>,
+    /// Import pipelines by name.
+    #[schemars(with = "BTreeMap<String, super::pipelines::tables::Import>")]
+    pub import: BTreeMap<String, Spanned<Table<super::pipelines::tables::Import>>>,
     /// Rules of the artifact cache, by name.
     #[schemars(with = "BTreeMap<String, super::rules::Rule>")]
     pub rule: BTreeMap<String, Spanned<Table<super::rules::Rule>>>,
