@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::azurite::Emulated;
 use super::containers::{bundles, container};
-use super::world::{command, dir, packmule, text, var};
+use super::world::{command, dir, packmule, prefix, text, var};
 
 /// A bundle `b` of two volumes at an address, and options that reach it.
 struct Stored {
@@ -170,4 +170,41 @@ fn a_shard_is_confined_and_another_process_reads_the_container() {
     let told = text(&ended.stderr);
     assert!(ended.status.success() && told.contains("confined by seccomp: no sockets"), "{told}");
     assert!(Path::new(&stored.tally(1, 2)).exists());
+}
+
+#[test]
+fn blobs_that_several_processes_sent_are_found_by_the_import() {
+    let Some(host) = var("PACKMULE_TEST_DISTRIBUTION") else { return };
+    let (large, _) = bundles();
+    let to = format!("{host}/{}", prefix("blobs-only"));
+    let args = ["import", large, "--key", "k.pub.pem", "--to", &to, "--json"];
+    let send = |index: u32| {
+        let mut run = command(&[&args[..], &["--blobs-only", "--shard", "job/2"]].concat());
+        run.env("JOB_COMPLETION_INDEX", index.to_string()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        run.spawn().unwrap()
+    };
+    let pushed = |child: Child| -> u64 {
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}{}", text(&ended.stdout), text(&ended.stderr));
+        let document: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert_eq!(document["result"]["blobs_only"], true);
+        document["result"]["blobs"]["pushed"].as_u64().unwrap()
+    };
+    let running: Vec<Child> = (0..2).map(send).collect();
+    let sent: Vec<u64> = running.into_iter().map(pushed).collect();
+    assert!(sent.iter().all(|count| *count > 0) && sent.iter().sum::<u64>() == 3, "{sent:?}: a config and two layers");
+    assert_eq!(pushed(send(1)), 0, "sent already");
+    let repository = format!("{to}/a/b");
+    assert_ne!(command(&["ls", &repository]).output().unwrap().status.code(), Some(0), "no tag yet");
+    let (done, _) = packmule(&args[..6], 0);
+    assert_eq!(done["result"]["blobs"], serde_json::json!({ "pushed": 0, "mounted": 0, "present": 3 }));
+    packmule(&["diff", &format!("./{large}"), &to, "--check", "--content"], 0);
+    let told = command(&[&args[..6], &["--shard", "1/2"]].concat()).output().unwrap();
+    assert!(told.status.code() == Some(2) && text(&told.stderr).contains("--blobs-only"), "{}", text(&told.stderr));
+    let told = command(&[&args[..6], &["--blobs-only", "--receipt", "r.json"]].concat()).output().unwrap();
+    assert!(
+        told.status.code() == Some(2) && text(&told.stderr).contains("cannot be used with"),
+        "{}",
+        text(&told.stderr)
+    );
 }
