@@ -136,7 +136,9 @@ impl LedgerSeat {
             let mut oldest: Vec<(Moment, Digest)> = ledger.ids.iter().map(|(id, at)| (*at, *id)).collect();
             oldest.sort();
             let more = oldest.len() - MAX_IDS;
-            oldest.into_iter().take(more).for_each(|(_, id)| drop(ledger.ids.remove(&id)));
+            for (_, id) in oldest.into_iter().take(more) {
+                ledger.ids.remove(&id);
+            }
         }
         let bytes = canonical::serialize(ledger).map_err(|error| Fault::new(Class::Bug, format!("ledger: {error}")))?;
         replace(&self.path, &bytes).map_err(|error| io_fault(&self.path, &error))

@@ -27,7 +27,7 @@ impl Site {
         }
         let key = dir().join("k.pub.pem");
         let policy = format!(
-            "[key]\nk = {{ public = {key:?} }}\n[no_channel]\nkeys = [\"k\"]\n[channel.apps]\nkeys = [\"k\"]\n"
+            "[key]\nk = {{ public = {key:?}, holder = \"desk\", role = \"release\" }}\n[no_channel]\nkeys = [\"k\"]\n[channel.apps]\nkeys = [\"k\"]\n"
         );
         site.write("trust.toml", &policy);
         site.configure(tables);
@@ -97,7 +97,7 @@ impl Site {
 
 /// An export of the source layout into a container, with a channel.
 const EXPORT: &str = "[storage]\nlow = { url = \"file://ROOT/out\" }\n\
-    [export.monthly]\nstorage = \"low\"\nstage = \"stage\"\nchannel = \"apps\"\nbase = \"last\"\nexpires = \"35d\"\n\
+    [export.monthly]\nstorage = \"low\"\nstage = \"stage\"\nchannel = \"apps\"\nbase = \"last\"\nexpires = \"2999-01-01T00:00:00Z\"\n\
     sign = \"KEY\"\nartifacts = [{ ref = \"oci:source\" }]\n";
 const IMPORT: &str = "[import.dark]\ndir = \"out\"\nto = \"oci:site\"\npolicy = \"trust.toml\"\ntag_conflict = \"move\"\n\
     receipt = { dir = \"receipts\" }\n";
@@ -503,7 +503,7 @@ fn t8_the_id_of_a_run_stands_in_lines_reports_audit_logs_and_receipts() {
 
 #[test]
 fn t3_the_passphrase_of_a_key_is_read_and_never_shown() {
-    let site = Site::new("canary", "");
+    let site = Site::new("locked", "");
     site.write("pass", "canary-passphrase\n");
     let key = site.path("locked.pem");
     packmule(&["key", "new", "-o", key.to_str().unwrap(), "--passphrase-file", site.path("pass").to_str().unwrap()], 0);
@@ -578,8 +578,10 @@ fn t21_check_lists_all_that_is_missing_at_once() {
     // The policy does not let the bundle in.
     site.configure(&good);
     packmule(&["key", "new", "-o", site.path("other.pem").to_str().unwrap(), "--no-passphrase"], 0);
-    let policy =
-        format!("[key]\nk = {{ public = {:?} }}\n[channel.apps]\nkeys = [\"k\"]\n", site.path("other.pub.pem"));
+    let policy = format!(
+        "[key]\nk = {{ public = {:?}, holder = \"desk\", role = \"release\" }}\n[channel.apps]\nkeys = [\"k\"]\n",
+        site.path("other.pub.pem")
+    );
     site.write("trust.toml", &policy);
     assert!(error(&site.run(&["check", "dark"], 13)).contains("admission"));
 }

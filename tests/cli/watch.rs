@@ -37,7 +37,9 @@ impl Site {
         drop(std::fs::remove_dir_all(site.path("")));
         std::fs::create_dir_all(site.path("in")).unwrap();
         let key = dir().join("k.pub.pem");
-        let policy = format!("[key]\nk = {{ public = {key:?} }}\n[no_channel]\nkeys = [\"k\"]\n");
+        let policy = format!(
+            "[key]\nk = {{ public = {key:?}, holder = \"desk\", role = \"release\" }}\n[no_channel]\nkeys = [\"k\"]\n"
+        );
         let config = format!(
             "[import.dark]\n{source}\nto = \"oci:site\"\npolicy = \"trust.toml\"\ninterval = \"1s\"\n\
              tag_conflict = \"move\"\nreceipt = {{ dir = \"receipts\" }}\n{more}"

@@ -20,6 +20,7 @@ mod faults;
 mod lists;
 mod login;
 mod outages;
+mod pipelines;
 mod products;
 mod pulls;
 mod quirky;

@@ -133,9 +133,11 @@ fn of_import(import: &Import, network: &Network, session: &mut Session<'_>, trie
         let dir = session.path(&receipt.dir);
         tried.step("receipts", &dir.display().to_string(), writable(&dir));
         passphrase_and_keys((&receipt.sign, receipt.passphrase.as_ref()), network, session, tried);
-        for dir in receipt.emit.values() {
+        for (kind, dir) in &receipt.emit {
             let dir = session.path(dir);
-            tried.step("emit", &dir.display().to_string(), writable(&dir));
+            // It is made if it is missing.
+            let above = if dir.is_dir() { Some(&*dir) } else { dir.parent() };
+            tried.step("emit", &format!("{} {}", kind.name(), dir.display()), writable(above.unwrap_or(&dir)));
         }
     }
     let policy = import.policy.as_ref().map_or_else(|| "the usual one".to_owned(), |path| path.display().to_string());

@@ -9,7 +9,7 @@ use crate::cli::Session;
 use crate::cli::network::config::pipelines::Receipt as Receipts;
 use crate::cli::receipt::load;
 use crate::cli::writing::emitted::put;
-use crate::operate::emit::{Kind, Options, write};
+use crate::operate::emit::{Options, write};
 use crate::receipt::Receipt;
 use crate::system;
 
@@ -23,9 +23,8 @@ pub(super) fn all(receipts: &Receipts, session: &Session<'_>) -> Result<Vec<Valu
     }
     let found = read(&session.path(&receipts.dir))?;
     let mut all = Vec::new();
-    for (name, dir) in &receipts.emit {
-        let kind = Kind::of(name)
-            .ok_or_else(|| Fault::new(Class::Bug, format!("emit {name}: expected a kind that is known")))?;
+    for (kind, dir) in &receipts.emit {
+        let (kind, name) = (*kind, kind.name());
         let emitted = write(&found, kind, &Options::default())?;
         for one in &emitted.unmapped {
             session

@@ -371,25 +371,23 @@ fn t9_a_look_is_one_list_and_reads_no_manifest_that_did_not_change() {
     let board = Board::new(&pipelines);
     let mut watcher = Watcher::new(&setting.store, &board, &setting.flow);
     let mut look = |place: &mut Place| watcher.look(&pipelines[0], place, &mut Vec::new()).unwrap();
-    for number in 0..1000 {
+    for number in 0..40 {
         write(&setting.container, &files(&format!("b{number:04}"), number, &[1]));
     }
-    assert_eq!(look(&mut place).imported, 1000);
-    assert_eq!(place.requests(), (1, 1000));
+    assert_eq!(look(&mut place).imported, 40);
+    assert_eq!(place.requests(), (1, 40));
     // Arriving, and failed: read once.
     write(&setting.container, &files("arriving", 2000, &[9])[1..]);
     write(&setting.container, &files("failed", 2001, &[9]));
     place.next.borrow_mut().push_back(Next::Fails(Class::Trust));
     let looked = look(&mut place);
-    assert_eq!((looked.settled, looked.arriving, looked.failed), (1000, 1, 1));
+    assert_eq!((looked.settled, looked.arriving, looked.failed), (40, 1, 1));
     assert_eq!(place.requests(), (1, 2));
-    let begin = std::time::Instant::now();
     let looked = look(&mut place);
-    println!("a look at 1,002 bundles in a directory: 1 list, 0 reads, {} ms", begin.elapsed().as_millis());
-    assert_eq!((looked.settled, looked.arriving, looked.aside), (1000, 1, 1));
+    assert_eq!((looked.settled, looked.arriving, looked.aside), (40, 1, 1));
     assert_eq!(place.requests(), (1, 0));
     // Another process reads only what is not settled.
-    assert_eq!(setting.look(&mut place).0.settled, 1000);
+    assert_eq!(setting.look(&mut place).0.settled, 40);
     assert_eq!(place.requests(), (1, 2));
 }
 

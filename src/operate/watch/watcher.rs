@@ -204,8 +204,8 @@ impl<'a> Watcher<'a> {
         ran
     }
 
-    /// Writes the end of an import into the ledger. Returns whether a place failed, rather than the
-    /// bundle.
+    /// Writes the end of an import into the ledger. Returns whether a place or the configuration
+    /// failed, rather than the bundle.
     fn settle(
         &self,
         (pipeline, seat, ledger): (&Pipeline, &LedgerSeat, &mut Ledger),
@@ -264,7 +264,8 @@ impl<'a> Watcher<'a> {
         seat.store(ledger)?;
         looked.failed += 1;
         self.show_ledger(pipeline, looked, ledger);
-        let is_place = matches!(fault.class, Class::Source | Class::Destination | Class::Io);
+        // A usage fault is one of the configuration, and mostly hits every bundle.
+        let is_place = matches!(fault.class, Class::Source | Class::Destination | Class::Io | Class::Usage);
         faults.push(fault.within(format_args!("bundle {shown}")));
         Ok(is_place)
     }
@@ -297,7 +298,11 @@ fn load(seat: &LedgerSeat, pipeline: &Pipeline) -> Result<Ledger, Fault> {
     let Pipeline { name, source, target, .. } = pipeline;
     Ok(match seat.load()? {
         Some(ledger) if ledger.target == *target && ledger.source == *source => ledger,
-        Some(ledger) if ledger.target == *target => Ledger { ids: ledger.ids, ..Ledger::new(name, source, target) },
+        Some(earlier) if earlier.target == *target => {
+            let mut ledger = Ledger::new(name, source, target);
+            ledger.ids = earlier.ids;
+            ledger
+        }
         _ => Ledger::new(name, source, target),
     })
 }

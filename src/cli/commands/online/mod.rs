@@ -14,5 +14,6 @@ pub mod runs;
 pub mod schema;
 pub mod serve;
 pub mod upload;
+pub mod watch;
 
 pub use self::command::Command;

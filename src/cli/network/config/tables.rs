@@ -9,10 +9,11 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
+use super::words::Words;
 use crate::secret;
 use crate::toml_file::spelling::Table;
 
@@ -131,16 +132,6 @@ pub struct Credential {
     pub service_account: Option<secret::Source>,
 }
 
-/// One string or several.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged)]
-pub enum Words {
-    /// One string.
-    One(String),
-    /// Several strings.
-    Many(Vec<String>),
-}
-
 /// A string in the file, or one kept elsewhere like a secret.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
@@ -250,9 +241,6 @@ macro_rules! either {
     };
 }
 
-either!(Words, "a string or a list of strings",
-    text: |text| Ok(Words::One(text.to_owned())),
-    visit_seq(SeqAccess): |list| Vec::deserialize(SeqAccessDeserializer::new(list)).map(Words::Many));
 either!(Text, "a string or a table such as { env = \"...\" }",
     text: |text| Ok(Text::Plain(text.to_owned())),
     visit_map(MapAccess): |map| secret::Source::deserialize(MapAccessDeserializer::new(map)).map(Text::Secret));

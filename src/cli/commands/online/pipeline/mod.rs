@@ -88,6 +88,8 @@ enum Command {
         #[command(flatten)]
         network: Box<Network>,
     },
+    /// Import bundles as they arrive, until a signal
+    Watch(super::watch::Args),
 }
 
 impl Args {
@@ -97,6 +99,7 @@ impl Args {
     /// Class usage; those of the run.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         match self.command {
+            Command::Watch(args) => args.run(session),
             Command::Set { name, changes, config } => set::set(&name, &changes, &config, session),
             Command::Show { name, config } => {
                 let config = config.load(session.world)?;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::artifacts::{self, Artifacts};
+use super::reading::{Place, Reading};
 use super::tables::{self, Index};
-use super::{Place, Reading};
 use crate::base::fault::Fault;
 use crate::bundle::Name;
 use crate::bundle::write::{DEFAULT_VOLUME, check_volume_size};
 use crate::cli::args::carry::size;
 use crate::cli::network::config::credential;
-use crate::cli::network::config::tables::Words;
+use crate::cli::network::config::words::Words;
 use crate::decide::select::{Filters, IndexMode, Referrers};
 use crate::oci::Platform;
 use crate::oci::descriptor::MAX_SIZE;
@@ -76,7 +76,11 @@ pub struct Release {
 }
 
 /// Reads a table.
-pub(super) fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> Result<Export, Fault> {
+pub(in crate::cli::network::config) fn read(
+    name: &str,
+    table: tables::Export,
+    reading: &Reading<'_>,
+) -> Result<Export, Fault> {
     let place = reading.place(table.storage.as_ref(), table.dir.as_ref())?;
     let artifacts = artifacts::read(table.artifacts.unwrap_or_default(), reading)?;
     if artifacts == Artifacts::default() {

@@ -1,22 +1,18 @@
 //! One `[import.N]` table: where bundles arrive, where their content goes, and what is left of them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::reading::{Place, Reading};
 use super::tables::{self, Conflict};
-use super::{Place, Reading};
 use crate::base::fault::Fault;
 use crate::cli::args::place::Destination;
 use crate::cli::network::config::credential;
-use crate::cli::network::config::tables::Words;
+use crate::cli::network::config::words::Words;
+use crate::operate::emit::Kind;
 use crate::operate::import::TagConflict;
 use crate::secret::Secret;
 use crate::toml_file::error::{At, nearest};
-
-/// Kinds of files that can be made from a receipt.
-pub const EMITTED: [&str; 8] =
-    ["containerd", "k3s", "registries-conf", "idms", "itms", "kustomize", "images", "helm-values"];
 
 /// Time between two looks of a watcher, unless the table says otherwise.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -65,12 +61,16 @@ pub struct Receipt {
     pub sign: Vec<PathBuf>,
     /// Passphrase of all keys.
     pub passphrase: Option<Secret>,
-    /// Files to make from each: kind and directory.
-    pub emit: BTreeMap<String, PathBuf>,
+    /// Files to make from all of them: kind and directory.
+    pub emit: Vec<(Kind, PathBuf)>,
 }
 
 /// Reads a table.
-pub(super) fn read(name: &str, table: tables::Import, reading: &Reading<'_>) -> Result<Import, Fault> {
+pub(in crate::cli::network::config) fn read(
+    name: &str,
+    table: tables::Import,
+    reading: &Reading<'_>,
+) -> Result<Import, Fault> {
     let place = reading.place(table.storage.as_ref(), table.dir.as_ref())?;
     let Some(to) = table.to else {
         return Err(reading.wrong("expected to, found none", "add to = \"HOST/PREFIX\" or \"oci:DIR\""));
@@ -136,15 +136,15 @@ fn receipt(
     let passphrase =
         passphrase.map(|source| credential::secret("receipt: passphrase", source, reading.dir)).transpose();
     let passphrase = passphrase.map_err(|(what, help)| reading.wrong_at(&table, what, help))?;
-    let mut files = BTreeMap::new();
+    let mut files = Vec::new();
     if let Some(emit) = emit {
-        for (kind, dir) in &**emit.get_ref() {
-            if !EMITTED.contains(&kind.as_str()) {
-                let known: Vec<String> = EMITTED.iter().map(ToString::to_string).collect();
-                let what = format!("receipt: emit: unknown kind {kind:?}: expected one of {}", known.join(", "));
-                return Err(reading.wrong_at(&emit, what, nearest(kind, &known, "config")));
-            }
-            files.insert(kind.clone(), reading.path(dir));
+        for (name, dir) in &**emit.get_ref() {
+            let Some(kind) = Kind::of(name) else {
+                let known: Vec<String> = Kind::ALL.into_iter().map(|kind| kind.name().to_owned()).collect();
+                let what = format!("receipt: emit: unknown kind {name:?}: expected one of {}", known.join(", "));
+                return Err(reading.wrong_at(&emit, what, nearest(name, &known, "config")));
+            };
+            files.push((kind, reading.path(dir)));
         }
     }
     Ok(Receipt { dir: reading.path(&dir), sign: reading.keys(sign.map(|words: Words| words)), passphrase, emit: files })

@@ -11,7 +11,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
-use crate::cli::network::config::tables::Words;
+use crate::cli::network::config::words::Words;
 use crate::secret;
 use crate::toml_file::spelling::{Table, Word};
 

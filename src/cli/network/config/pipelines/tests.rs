@@ -1,7 +1,10 @@
 //! Tests of the tables of pipelines: what they mean, and what is refused with which line.
 
+use std::path::Path;
+
 use super::super::Config;
-use super::*;
+use super::super::pipelines::Place;
+use crate::base::fault::Fault;
 use crate::decide::select::{IndexMode, Referrers};
 use crate::operate::import::TagConflict;
 
@@ -114,7 +117,7 @@ fn t4_all_keys_of_an_import_and_their_defaults() {
         (receipt.dir.as_path(), receipt.sign.as_slice()),
         (Path::new("/etc/x/receipts"), &["/etc/x/site.pem".into()][..])
     );
-    assert_eq!(receipt.emit["containerd"], Path::new("/etc/x/certs.d"));
+    assert_eq!(receipt.emit, [(crate::operate::emit::Kind::Containerd, "/etc/x/certs.d".into())]);
     let plain = &config.imports["plain"];
     assert_eq!((plain.tag_conflict, plain.keep_going, plain.delete_source), (TagConflict::Fail, false, false));
     assert_eq!((plain.trigger, plain.interval.as_secs(), plain.receipt.is_some()), (true, 30, false));
