@@ -19,7 +19,7 @@ use super::{Access, Found, Unopened};
 const TRIES: usize = 16;
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 // NONBLOCK: opening a FIFO must not block.
-const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+pub(super) const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 /// Signals that ask a process to end.
 pub const SIGNALS: &[i32] = &[SIGHUP, SIGINT, SIGTERM];
@@ -159,7 +159,7 @@ pub fn open_stream(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Checks the file that `open` leads to, then opens it. Fails if the file was replaced in between.
-fn open_plain(flags: OFlags, open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<File, Unopened> {
+pub(super) fn open_plain(flags: OFlags, open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<File, Unopened> {
     // Opening with PATH neither reads nor waits.
     let look = OFlags::PATH | OFlags::CLOEXEC | flags.intersection(OFlags::NOFOLLOW);
     let seen = open(look).map_err(no_file)?;
@@ -181,7 +181,7 @@ fn open_plain(flags: OFlags, open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) ->
     Err(Unopened { found: Found::Refusal, error: io::Error::other("another file was put in its place") })
 }
 
-fn no_file(error: Errno) -> Unopened {
+pub(super) fn no_file(error: Errno) -> Unopened {
     let found = match error {
         Errno::NOENT => Found::Nothing,
         Errno::LOOP => Found::Link,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{Access, Found, Unopened};
+use super::{Access, Found, Hop, Unopened};
 
 // Constants of the Windows API.
 const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
@@ -79,6 +79,14 @@ fn open(path: &Path, share: u32) -> Result<(File, Metadata), Unopened> {
 /// [`Unopened`], with what was found there.
 pub fn open_file(path: &Path) -> Result<File, Unopened> {
     open(path, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE).map(|(file, _)| file)
+}
+
+/// Opens a file like [`open_file`], which follows no link here.
+///
+/// # Errors
+/// [`Unopened`], with what was found there.
+pub fn open_linked(path: &Path) -> Result<(File, Vec<Hop>), Unopened> {
+    open_file(path).map(|file| (file, Vec::new()))
 }
 
 /// Opens a file for reading, and follows a link.

@@ -28,7 +28,7 @@ const GO: &[GoProgram] = &[
 const GO_BY_MODULE: &[GoProgram] = &[("oras", "oras.land/oras/cmd/oras", "v1.3.3")];
 
 /// Our own programs under `xtask/go`.
-const OWN: &[&str] = &["k3s", "token", "referrers"];
+const OWN: &[&str] = &["k3s", "manifests", "token", "referrers"];
 
 /// Programs from Debian: name, package.
 const DEBIAN: &[(&str, &str)] = &[
