@@ -23,11 +23,7 @@ const SCREENS: &[Screen] = &[
     ),
     (
         "verify",
-<<<<<<< HEAD
-        Some(&["key", "threshold", "policy", "base", "volume-dir", "scan"]),
-=======
         Some(&["key", "threshold", "policy", "base", "volume-dir", "scan", "record", "shard", "join"]),
->>>>>>> w-shards
         [
             "packmule verify /media/usb/november --key release.pub.pem",
             "packmule verify usb/november --policy trust.toml --report november.html",
