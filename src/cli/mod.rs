@@ -33,6 +33,7 @@ pub mod report_files;
 pub mod run;
 pub mod session;
 pub mod streams;
+pub mod tallies;
 pub mod trusted_file;
 pub mod world;
 

@@ -28,6 +28,8 @@ mod errors;
 mod frame;
 mod from_bundle;
 mod key;
+#[cfg(feature = "online")]
+mod kubernetes;
 mod layouts;
 mod left_out;
 #[cfg(feature = "online")]
@@ -41,6 +43,7 @@ mod pipes;
 mod platforms;
 mod program;
 mod races;
+mod readme;
 mod receipt_bases;
 mod receipts;
 #[cfg(feature = "online")]
@@ -50,6 +53,8 @@ mod round_trip;
 mod rule;
 mod scan;
 mod scan_layers;
+#[cfg(feature = "online")]
+mod shards;
 mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;

@@ -320,6 +320,8 @@ fn request(
         allowed: Allowed { stale: false, init: how.init_state },
         to,
         referrers: Referrers::All,
+        blobs_only: false,
+        shard: None,
         slip,
         wanted_out: None,
         network: network.clone(),

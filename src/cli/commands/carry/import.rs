@@ -9,6 +9,7 @@ use crate::cli::args::carry::delta::WantedOut;
 use crate::cli::args::carry::destination::Arrival;
 use crate::cli::args::place::Bundle;
 use crate::cli::args::scan::Scan;
+use crate::cli::args::shard;
 use crate::cli::args::trust::Trust;
 use crate::cli::importing::Importing;
 use crate::cli::output::Outcome;
@@ -38,6 +39,13 @@ pub struct Args {
     /// missing
     #[arg(long, value_name = "FILE")]
     wanted_out: Option<PathBuf>,
+    /// Send only blobs, without manifests and tags; the import without this option does the rest
+    #[arg(long, conflicts_with = "receipt")]
+    blobs_only: bool,
+    /// Send only the blobs of part I of N, counted from 1; with job/N, I comes from
+    /// JOB_COMPLETION_INDEX
+    #[arg(long, value_name = "I/N", requires = "blobs_only")]
+    shard: Option<String>,
     #[command(flatten)]
     receipting: Receipting,
     #[command(flatten)]
@@ -63,10 +71,11 @@ impl Args {
         session.reach = Reach::of(&self.network);
         let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let to = self.arrival.resolve(session)?;
+        let shard = self.shard.as_ref().map(|text| shard::parse(text, session.world)).transpose()?;
         let referrers = Referrers::parse("--referrers", &self.referrers)?;
         let slip = self.receipting.open(session)?;
         let wanted_out = self.wanted_out.as_ref().map(|path| WantedOut::open(path, session)).transpose()?;
-        let believed = self.trust.read(Side::import(to.state_name(session), to.dry_run), session)?;
+        let believed = self.trust.read(Side::import(to.state_name(session), to.dry_run || self.blobs_only), session)?;
         let bundle = Bundle::parse(&self.bundle, |path| session.path(path)).map_err(|fault| believed.before(fault))?;
         Ok(Importing {
             bundle,
@@ -76,6 +85,8 @@ impl Args {
             allowed: Allowed { stale: self.trust.whom.allow_stale, init: self.trust.init_state },
             to,
             referrers,
+            blobs_only: self.blobs_only,
+            shard,
             slip,
             wanted_out,
             network: self.network,
