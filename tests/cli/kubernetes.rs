@@ -53,7 +53,7 @@ fn the_published_manifests_are_what_kubernetes_takes() {
     let secrets = objects.iter().flat_map(|object| pod(object)["volumes"].as_array().cloned().unwrap_or_default());
     let modes: Vec<Value> =
         secrets.filter(|one| one["secret"].is_object()).map(|one| one["secret"]["defaultMode"].clone()).collect();
-    assert_eq!(modes, [Value::from(0o440); 5]);
+    assert_eq!(modes, vec![Value::from(0o440); 5]);
     for (from, to, said) in [
         ("completions: 4", "completion: 4", "unknown field \"spec.completion\""),
         ("fsGroup: 65532", "fsgroup: 65532", "fsgroup"),
