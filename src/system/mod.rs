@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 pub use self::unix::{
     Folder, SIGNALS, STATES, TOO_LARGE, address_space, be_frugal, create, device, file_size_limit, ignored_signals,
     keep_memory, make_folders, make_private_folder, mode, open_file, open_followed, open_or_create, open_stream, owner,
-    raise_open_files, read_exact_at, shared, sync_folder, user,
+    raise_open_files, read_exact_at, return_buffers, shared, sync_folder, user,
 };
 #[cfg(unix)]
 pub use self::unix_links::open_linked;
@@ -33,8 +33,8 @@ pub use self::unix_lock::{Claim, Lock, Turn, claim, lock, turn};
 pub use self::windows::{
     Claim, Folder, Lock, SIGNALS, STATES, TOO_LARGE, Turn, address_space, be_frugal, claim, create, device,
     file_size_limit, ignored_signals, keep_memory, lock, make_folders, make_private_folder, mode, open_file,
-    open_followed, open_linked, open_or_create, open_stream, owner, raise_open_files, read_exact_at, shared,
-    sync_folder, turn, user,
+    open_followed, open_linked, open_or_create, open_stream, owner, raise_open_files, read_exact_at, return_buffers,
+    shared, sync_folder, turn, user,
 };
 
 /// How a file is opened for changes. It can always be read too.

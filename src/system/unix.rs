@@ -59,6 +59,18 @@ pub fn be_frugal() {
     }
 }
 
+/// Makes the C library return memory to the system when a buffer of 1 MiB or more is dropped. By
+/// default glibc keeps buffers of up to 32 MiB after the first one was dropped, so that the buffers
+/// of one stage and of the next are in memory together.
+pub fn return_buffers() {
+    #[cfg(all(target_os = "linux", target_env = "gnu", feature = "guard"))]
+    #[allow(unsafe_code, reason = "it sets a parameter of the C library's allocator")]
+    // SAFETY: the call takes plain numbers, and the library locks its own parameters.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+    }
+}
+
 /// Variables that name a folder for state files, in addition to those of the XDG base directories.
 pub const STATES: &[&str] = &[];
 

@@ -48,6 +48,9 @@ pub const fn raise_open_files() -> Option<usize> {
 /// Does nothing.
 pub const fn be_frugal() {}
 
+/// Does nothing: this system's allocator keeps no large buffers.
+pub const fn return_buffers() {}
+
 /// Variables that name a folder for state files, in addition to those of the XDG base directories.
 pub const STATES: &[&str] = &["LOCALAPPDATA"];
 

@@ -43,6 +43,7 @@ mod pipes;
 mod platforms;
 mod program;
 mod races;
+mod readme;
 mod receipt_bases;
 mod receipts;
 #[cfg(feature = "online")]

@@ -124,13 +124,14 @@ fn debian() -> Result<(), Failed> {
 
 /// Installs Debian packages, after updating the package lists.
 pub fn apt(packages: &[&str]) -> Result<(), Failed> {
-    shell::quiet(shell::command("apt-get").args(["-qq", "update"]))?;
+    shell::quiet(shell::command("apt-get").args(["-qq", "-o", "DPkg::Lock::Timeout=600", "update"]))?;
     shell::quiet(
         shell::command("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
             // Installing a package must not start its daemon: ours run on their own ports.
             .env("RUNLEVEL", "1")
-            .args(["-qq", "-y", "--no-install-recommends", "install"])
+            // Several stages install at once.
+            .args(["-qq", "-y", "-o", "DPkg::Lock::Timeout=600", "--no-install-recommends", "install"])
             .args(packages),
     )
 }

@@ -15,10 +15,10 @@ type Screen = (&'static str, Option<&'static [&'static str]>, [&'static str; 2])
 const SCREENS: &[Screen] = &[
     (
         "export",
-        Some(&["file", "output", "sign", "unsigned", "platform", "channel", "base", "volume-size", "dry-run"]),
+        Some(&["file", "output", "sign", "platform", "channel", "base", "dry-run"]),
         [
-            "packmule export docker.io/library/alpine:3.20 -o /media/usb/november --sign release.pem",
-            "packmule export -f images.txt --channel apps --base last -o /media/usb --sign release.pem",
+            "packmule export alpine:3.20 -o /media/usb/november --sign release.pem",
+            "packmule export -f list.txt --channel apps --base last -o usb --sign k.pem",
         ],
     ),
     (
@@ -26,23 +26,23 @@ const SCREENS: &[Screen] = &[
         Some(&["key", "threshold", "policy", "base", "volume-dir", "scan", "record", "shard", "join"]),
         [
             "packmule verify /media/usb/november --key release.pub.pem",
-            "packmule verify /media/usb/november --policy trust.toml --report november.html",
+            "packmule verify usb/november --policy trust.toml --report november.html",
         ],
     ),
     (
         "import",
-        Some(&["key", "policy", "to", "map", "tag-conflict", "volume-dir", "receipt", "dry-run", "init-state"]),
+        Some(&["key", "policy", "to", "map", "tag-conflict", "receipt", "dry-run"]),
         [
-            "packmule import /media/usb/november --key release.pub.pem --to registry.example/mirror",
-            "packmule import /media/usb/november --key release.pub.pem --to oci:site --receipt november.json",
+            "packmule import usb/november --key release.pub.pem --to reg.example/mirror",
+            "packmule import usb/november --key k.pub.pem --to reg.site --receipt r.json",
         ],
     ),
     (
         "copy",
         Some(&["file", "to", "as", "map", "platform", "tag-conflict", "dry-run"]),
         [
-            "packmule copy docker.io/library/alpine:3.20 --to registry.example/mirror",
-            "packmule copy 'ghcr.io/org/app,semver=^2,latest=3' --to registry.example/mirror --dry-run",
+            "packmule copy alpine:3.20 --to registry.example/mirror",
+            "packmule copy 'ghcr.io/org/app,semver=^2,latest=3' --to reg.example --dry-run",
         ],
     ),
     (
@@ -54,7 +54,7 @@ const SCREENS: &[Screen] = &[
         "cat",
         None,
         [
-            "packmule cat /media/usb/november | packmule verify - --key release.pub.pem",
+            "packmule cat usb/november | packmule verify - --key release.pub.pem",
             "packmule cat /media/usb/november --frames 3,5-9 > frames",
         ],
     ),
@@ -88,7 +88,7 @@ const SCREENS: &[Screen] = &[
         "emit",
         None,
         [
-            "packmule emit containerd november-received.json -o /etc/containerd/certs.d",
+            "packmule emit containerd received.json -o /etc/containerd/certs.d",
             "packmule emit kustomize received/apps-6.json received/apps-7.json -o mirror",
         ],
     ),
@@ -130,7 +130,7 @@ const SCREENS: &[Screen] = &[
         "credential",
         None,
         [
-            "packmule credential set hub host=docker.io username=mule password.file=/run/hub",
+            "packmule credential set hub host=docker.io username=m password.file=/run/hub",
             "packmule credential check hub",
         ],
     ),

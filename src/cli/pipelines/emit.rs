@@ -46,8 +46,10 @@ fn read(dir: &Path) -> Result<Vec<Receipt>, Fault> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(io)? {
         let path = entry.map_err(io)?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.ends_with(".json") && !name.ends_with(".sig.json") {
+        // Signatures have a name with an ending of their own.
+        let is_signed =
+            path.file_stem().is_some_and(|stem| Path::new(stem).extension().is_some_and(|end| end == "sig"));
+        if path.extension().is_some_and(|end| end == "json") && !is_signed {
             paths.push(path);
         }
     }

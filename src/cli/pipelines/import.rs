@@ -187,7 +187,7 @@ fn work(
         }
         None => {
             let done = request(import, name, Some(&run), how, network, session)?.run(session)?;
-            note(held, &done)?;
+            note(held, &done, session)?;
             // The bundle may have been replaced since it was looked at.
             if done.id != id {
                 return Ok(done.outcome);
@@ -244,10 +244,11 @@ fn earlier(
 }
 
 /// Puts the result into the record.
-fn note(held: &mut Held, done: &Imported) -> Result<(), Fault> {
+fn note(held: &mut Held, done: &Imported, session: &Session<'_>) -> Result<(), Fault> {
     held.update(|run| {
         run.bundle = Some(done.id);
-        run.receipt = done.receipt.as_ref().map(|written| written.path.to_string_lossy().into_owned());
+        let path = done.receipt.as_ref().map(|written| session.full_path(&written.path));
+        run.receipt = path.map(|path| path.to_string_lossy().into_owned());
         if let Some(imported) = &done.imported {
             let failed =
                 imported.artifacts.iter().filter(|one| matches!(one.landed, Landed::Failed(_) | Landed::Unread(_)));

@@ -11,17 +11,35 @@ use crate::base::time::Moment;
 /// Form of an id; a 0 stands for a decimal digit, an x for a hexadecimal one.
 const FORM: &[u8] = b"00000000-000000-xxxxxxxx";
 
+/// Number of characters of the time.
+const SECOND: usize = 15;
+
 /// The id of a run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Id(String);
 
 impl Id {
-    /// Makes the id of a run that starts `now`.
+    /// Makes the id of a run that starts `now`, above `newest`. If that has the same second or a later
+    /// one, the id names the second after it, so that ids are in the order of the starts.
     ///
     /// # Errors
     /// [`Class::Io`] if the system gives no random bytes.
-    pub(super) fn new(now: Moment) -> Result<Self, Fault> {
+    pub(super) fn after(newest: Option<&Self>, now: Moment) -> Result<Self, Fault> {
+        let id = Self::new(now)?;
+        let Some(newest) = newest.filter(|newest| newest.0[..SECOND] >= id.0[..SECOND]) else { return Ok(id) };
+        let next = newest.second().and_then(|second| Moment::from_unix(second.unix() + 1));
+        next.map_or(Ok(id), Self::new)
+    }
+
+    /// Returns the second that the id names.
+    fn second(&self) -> Option<Moment> {
+        let part = |range: std::ops::Range<usize>| self.0.get(range).unwrap_or_default();
+        let (day, time) = ([part(0..4), part(4..6), part(6..8)], [part(9..11), part(11..13), part(13..15)]);
+        Moment::parse(&format!("{}T{}Z", day.join("-"), time.join(":")))
+    }
+
+    fn new(now: Moment) -> Result<Self, Fault> {
         let mut random = [0; 4];
         getrandom::fill(&mut random)
             .map_err(|error| Fault::new(Class::Io, differs("run", "random bytes for its id", error)))?;

@@ -91,7 +91,7 @@ impl Runs {
     pub fn begin(&self, new: &New<'_>, now: Moment) -> Result<Held, Fault> {
         system::make_private_folders(&self.folder).map_err(|error| io_fault(&self.folder, &error))?;
         self.forget_oldest();
-        let id = Id::new(now)?;
+        let id = Id::after(self.ids()?.first(), now)?;
         let lock = self.lock(&id)?;
         let run = Run::new(id, new.pipeline, new.kind, new.again_of.clone(), now);
         let held = Held { path: self.record(&run.id), run, _lock: lock };

@@ -143,11 +143,11 @@ pub(in crate::cli::network::config) fn read(
     }
     let volume_size = match &table.volume_size {
         None => DEFAULT_VOLUME,
-        Some(text) => size::volume(text.get_ref())
-            .and_then(|size| check_volume_size(size).map(|()| size).map_err(Fault::from))
-            .map_err(|fault| {
+        Some(text) => {
+            size::volume(text.get_ref()).and_then(|size| check_volume_size(size).map(|()| size)).map_err(|fault| {
                 reading.wrong_at(text, format_args!("volume_size: {}", fault.what), "write it as 700MiB")
-            })?,
+            })?
+        }
     };
     Ok(Export {
         name: name.to_owned(),

@@ -8,7 +8,6 @@ use super::tables::{self, Conflict};
 use crate::base::fault::Fault;
 use crate::cli::args::place::Destination;
 use crate::cli::network::config::credential;
-use crate::cli::network::config::words::Words;
 use crate::operate::emit::Kind;
 use crate::operate::import::TagConflict;
 use crate::secret::Secret;
@@ -92,7 +91,7 @@ pub(in crate::cli::network::config) fn read(
                 reading.wrong_at(text, "interval: expected a time such as 30s", "write a number of s, m, h or d")
             })?,
     };
-    let receipt = table.receipt.map(|table| receipt(table, reading)).transpose()?;
+    let receipt = table.receipt.as_ref().map(|table| receipt(table, reading)).transpose()?;
     let delete_source = table.delete_source.unwrap_or_default();
     if delete_source && receipt.is_none() {
         let what = "delete_source: expected receipt.dir as well, found none: a bundle is deleted only with its receipt on disk";
@@ -122,20 +121,20 @@ pub(in crate::cli::network::config) fn read(
 }
 
 fn receipt(
-    table: toml::Spanned<crate::toml_file::spelling::Table<tables::Receipt>>,
+    table: &toml::Spanned<crate::toml_file::spelling::Table<tables::Receipt>>,
     reading: &Reading<'_>,
 ) -> Result<Receipt, Fault> {
     let tables::Receipt { dir, sign, passphrase, emit } = table.get_ref().clone().into_inner();
     let Some(dir) = dir else {
-        return Err(reading.wrong_at(&table, "receipt: expected dir, found none", "add dir"));
+        return Err(reading.wrong_at(table, "receipt: expected dir, found none", "add dir"));
     };
     if sign.is_none() && passphrase.is_some() {
         let what = "receipt: passphrase: expected sign as well, found none";
-        return Err(reading.wrong_at(&table, what, "add sign, or remove passphrase"));
+        return Err(reading.wrong_at(table, what, "add sign, or remove passphrase"));
     }
     let passphrase =
         passphrase.map(|source| credential::secret("receipt: passphrase", source, reading.dir)).transpose();
-    let passphrase = passphrase.map_err(|(what, help)| reading.wrong_at(&table, what, help))?;
+    let passphrase = passphrase.map_err(|(what, help)| reading.wrong_at(table, what, help))?;
     let mut files = Vec::new();
     if let Some(emit) = emit {
         for (name, dir) in &**emit.get_ref() {
@@ -147,5 +146,5 @@ fn receipt(
             files.push((kind, reading.path(dir)));
         }
     }
-    Ok(Receipt { dir: reading.path(&dir), sign: reading.keys(sign.map(|words: Words| words)), passphrase, emit: files })
+    Ok(Receipt { dir: reading.path(&dir), sign: reading.keys(sign), passphrase, emit: files })
 }

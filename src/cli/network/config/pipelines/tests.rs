@@ -195,3 +195,13 @@ fn t5_the_same_pipeline_in_two_files_is_refused() {
     let fault = config.add(Path::new("/two.toml"), text, None).unwrap_err();
     assert!(fault.what.contains("/two.toml:1") && fault.what.contains("/one.toml:1"), "{}", fault.what);
 }
+
+#[test]
+fn t3_t4_the_examples_of_the_page_load() {
+    let page = include_str!("../../../../../spec/pipelines.md");
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split_once("```").map_or("", |(block, _)| block)).collect();
+    let [low, dark] = blocks.as_slice() else { panic!("{}", blocks.len()) };
+    assert!(load(low).unwrap().exports["monthly"].release.signatures == 2);
+    assert!(load(dark).unwrap().imports["dark"].delete_source);
+}
