@@ -36,6 +36,7 @@ mod lists;
 mod login;
 #[cfg(feature = "online")]
 mod ls;
+mod misplaced;
 mod pipes;
 mod platforms;
 mod program;
@@ -50,6 +51,7 @@ mod round_trip;
 mod rule;
 mod scan;
 mod scan_layers;
+mod shell;
 mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;
