@@ -88,7 +88,7 @@ pub struct Names {
     pub elsewhere: Vec<Elsewhere>,
 }
 
-/// What is known of a repository while receipts are read.
+/// Knowledge of a repository while receipts are read.
 struct Growing {
     destination: Repository,
     /// Digest of each tag, and the repository that had it.
