@@ -14,6 +14,8 @@ mod audit;
 #[cfg(feature = "online")]
 mod azure;
 #[cfg(feature = "online")]
+mod chart_images;
+#[cfg(feature = "online")]
 mod config;
 #[cfg(feature = "online")]
 mod containers;
@@ -31,6 +33,8 @@ mod layouts;
 mod left_out;
 #[cfg(feature = "online")]
 mod lists;
+#[cfg(feature = "online")]
+mod local_places;
 #[cfg(feature = "online")]
 mod login;
 #[cfg(feature = "online")]
