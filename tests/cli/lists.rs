@@ -258,11 +258,11 @@ fn what_kustomize_prints_is_read() {
     let (done, _) = packmule(&["export", "--list", "-f", &list], 0);
     let mut found = texts(&done["result"]["references"]);
     found.sort_unstable();
-    let side = format!("ghcr.io/team/side@{digest}");
-    assert_eq!(found, ["docker.io/library/busybox:latest", &*side, "registry.example:5000/app:2.0"]);
+    let pinned = format!("ghcr.io/team/side@{digest}");
+    assert_eq!(found, ["docker.io/library/busybox:latest", &*pinned, "registry.example:5000/app:2.0"]);
     // The kustomization itself says what it sets, and what is not followed.
     let (done, _) = packmule(&["export", "--list", "-f", &kustomization], 0);
-    assert_eq!(texts(&done["result"]["references"]), ["registry.example:5000/app:2.0", &*side]);
+    assert_eq!(texts(&done["result"]["references"]), ["registry.example:5000/app:2.0", &*pinned]);
     assert!(done["result"]["passed_over"].to_string().contains("resources"), "{done}");
 }
 

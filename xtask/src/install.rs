@@ -20,6 +20,7 @@ const GO: &[GoProgram] = &[
     ("crane", "github.com/google/go-containerregistry/cmd/crane", "v0.22.1"),
     ("regctl", "github.com/regclient/regclient/cmd/regctl", "v0.11.7"),
     ("helm", "helm.sh/helm/v3/cmd/helm", "v3.22.0"),
+    ("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "v5.8.1"),
     ("conformance", "github.com/opencontainers/distribution-spec/conformance", "v0.0.0-20260831232431-97274622c111"),
 ];
 

@@ -94,6 +94,7 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
         "crane",
         "ctr",
         "helm",
+        "kustomize",
         "podman",
         "oras",
         "regctl",

@@ -9,7 +9,7 @@ use crate::decide::selector::{Selector, Source};
 use super::format::Format;
 use super::names::{self, Problem};
 
-/// Maximum number of entries of one list. An export of so many would take days.
+/// Maximum number of entries of one list. An export of more would take days.
 const MAX_ENTRIES: usize = 1 << 20;
 /// Maximum number of remarks of one kind that are kept; the others are counted.
 const MAX_REMARKS: usize = 10_000;

@@ -202,8 +202,8 @@ impl Shared {
             }
             let (status, headers, body) = self.answer(method, path);
             let mut head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n", body.len());
-            for (name, value) in headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
+            for (name, value) in &headers {
+                head.extend([name, ": ", value.as_str(), "\r\n"]);
             }
             head.push_str("\r\n");
             let mut bytes = head.into_bytes();

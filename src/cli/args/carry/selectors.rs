@@ -9,7 +9,7 @@ use crate::base::fault::{Fault, differs};
 use crate::cli::Session;
 use crate::cli::args::carry::bundle_source::in_bundle;
 use crate::cli::args::carry::charts;
-use crate::cli::args::carry::filters::{filtered, filters_of, renamed, which};
+use crate::cli::args::carry::filters::{filtered, filters_of, renamed};
 use crate::cli::args::carry::layout_source::{in_layout, warn_of_names};
 use crate::cli::args::carry::lists::{self, Lists, ReadList};
 use crate::cli::args::carry::places::{Places, together};
@@ -23,6 +23,7 @@ use crate::decide::selector::{Selector, Source as Typed};
 use crate::flow::{Event, Flow, each};
 use crate::oci::{Platform, Reference};
 
+pub use crate::cli::args::carry::filters::which;
 pub use crate::cli::args::carry::places::Selected;
 
 /// The selectors, and the filters for all of them.

@@ -14,7 +14,7 @@ use crate::cli::Session;
 use crate::cli::args::bundle::{asking, can_ask, open_any};
 use crate::cli::args::carry::delta::{self, WantedOut};
 use crate::cli::args::carry::destination::{Arrival, check_maps, names};
-use crate::cli::args::carry::filters::which;
+use crate::cli::args::carry::selectors::which;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
