@@ -112,6 +112,10 @@ fn images_next_to_a_chart_are_taken_from_there_without_a_network() {
     packmule(&["export", &format!("oci:{test}/all"), "-o", &bundle, "--sign", "k.pem"], 0);
     let of_bundle = dry(&[&format!("bundle:{bundle}:{chart}"), "--with-images", "--key", "k.pub.pem"]).0;
     assert_eq!(of_bundle, found);
+    // What travels already from another place is not asked for.
+    let both = [format!("oci:{test}/all:{app}"), format!("oci:{test}/all:{side}")];
+    let alone = holding(test, "alone", &chart, &as_artifact(packed(host)));
+    assert_eq!(dry(&[&format!("oci:{alone}"), &both[0], &both[1], "--with-images"]).0, found);
     // The filters of the chart count for its images, too.
     let (done, _) =
         packmule(&["export", "--dry-run", &format!("{selector},platform=linux/arm64"), "--with-images"], 15);
