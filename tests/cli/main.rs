@@ -14,6 +14,8 @@ mod audit;
 #[cfg(feature = "online")]
 mod azure;
 #[cfg(feature = "online")]
+mod chart_images;
+#[cfg(feature = "online")]
 mod config;
 #[cfg(feature = "online")]
 mod containers;
@@ -35,6 +37,8 @@ mod left_out;
 #[cfg(feature = "online")]
 mod lists;
 #[cfg(feature = "online")]
+mod local_places;
+#[cfg(feature = "online")]
 mod login;
 #[cfg(feature = "online")]
 mod ls;
@@ -54,9 +58,9 @@ mod round_trip;
 mod rule;
 mod scan;
 mod scan_layers;
-mod shell;
 #[cfg(feature = "online")]
 mod shards;
+mod shell;
 mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;

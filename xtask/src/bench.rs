@@ -1,16 +1,18 @@
 //! `cargo xtask bench
-//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|many|delta|policy|serve|shards]`: packmule
+//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|many|delta|plan|policy|serve|shards]`: packmule
 //! compared with the machine's limits, as ratios within one run, with files in the page cache.
 //!
 //! Every measurement has a reference: runs on the same bytes and the same kind of registry
 //! alternate, and the best of each are compared. A ratio outside its limit is a failure.
 
 mod copy;
+mod counted;
 mod crowd;
 mod delta;
 mod forms;
 mod manifest;
 mod memory;
+mod plan;
 mod policy;
 mod serve;
 mod shards;
@@ -83,6 +85,9 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
     if wanted("policy") {
         shell::stage("policy", || bench.policy())?;
     }
+    if wanted("plan") {
+        shell::stage("plan", || bench.plan())?;
+    }
     if wanted("serve") {
         shell::stage("serve", || bench.serve())?;
         if parts != ["serve", "small"] {
@@ -107,10 +112,9 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
         let (few, many) = shell::stage("corpus", || Ok((corpus::artifacts(2_500)?, corpus::artifacts(5_000)?)))?;
         shell::stage("artifacts", || bench.artifacts(&few, &many))?;
     }
-    if parts
-        .iter()
-        .all(|part| ["worst", "manifest", "blobs", "artifacts", "policy", "serve", "shards", "small"].contains(part))
-        && !parts.is_empty()
+    if parts.iter().all(|part| {
+        ["worst", "manifest", "blobs", "artifacts", "plan", "policy", "serve", "shards", "small"].contains(part)
+    }) && !parts.is_empty()
     {
         return bench.end();
     }
