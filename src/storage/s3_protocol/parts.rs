@@ -8,7 +8,7 @@ use bytes::Bytes;
 use object_store::PutPayload;
 use object_store::path::Path;
 
-use super::bucket::Bucket;
+use super::bucket::{BUDGET, Bucket};
 use super::exchange::Step;
 use super::part_reader::read;
 use super::refusal::Refusal;
@@ -18,9 +18,7 @@ use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::{self, Event, Flow};
 use crate::storage::Upload;
-
-/// Bytes of parts that are in memory at once, where parts are small enough.
-const BUDGET: u64 = 128 << 20;
+use crate::storage::budget::Held;
 
 /// Outcome of sending the parts of an upload.
 #[derive(Debug, Default)]
@@ -99,17 +97,19 @@ impl Sending<'_> {
         let (sender, receiver) = sync_channel(0);
         let receiver = Mutex::new(receiver);
         let work = || self.work(&receiver);
+        let memory = &self.bucket.memory;
         let mut crc = Crc32c::new();
         let read = std::thread::scope(|scope| {
             let started = flow::start_some(scope, threads, work);
             if let Err(none) = started {
                 return Err(Error::new(Kind::Io, none.to_string()).help(flow::NoThread::HELP));
             }
-            let read = read(self.upload, part, |index, content| {
+            let take = |bytes| memory.take(bytes, self.flow);
+            let read = read(self.upload, part, take, |index, content, held| {
                 crc.update(&content);
                 lock(&self.failed).is_none()
                     && !self.flow.is_cancelled()
-                    && sender.send((index, Bytes::from(content))).is_ok()
+                    && sender.send((index, Bytes::from(content), held)).is_ok()
             });
             drop(sender);
             read
@@ -119,16 +119,17 @@ impl Sending<'_> {
     }
 
     /// Sends parts until there are no more.
-    fn work(&self, receiver: &Mutex<Receiver<(usize, Bytes)>>) {
+    fn work(&self, receiver: &Mutex<Receiver<(usize, Bytes, Held)>>) {
         loop {
             let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok((index, content)) = next else { return };
+            let Ok((index, content, held)) = next else { return };
             if lock(&self.failed).is_some() {
                 continue;
             }
             if let Err(refusal) = self.pass(index, content) {
                 lock(&self.failed).get_or_insert(refusal);
             }
+            drop(held);
         }
     }
 

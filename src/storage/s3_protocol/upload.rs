@@ -9,7 +9,7 @@ use object_store::multipart::PartId;
 use super::bucket::Bucket;
 use super::exchange::{Step, Tries};
 use super::objects::{Found, differs};
-use super::part_reader;
+use super::part_reader::{self, one_by_one};
 use super::parts::Passed;
 use super::refusal::Refusal;
 use super::session::{self, Session};
@@ -39,7 +39,7 @@ impl Expected {
             return Ok(None);
         }
         let (mut parts, mut whole, mut crc) = (Vec::new(), sums::Pieces::default(), Crc32c::new());
-        part_reader::read(upload, part, |_, content| {
+        part_reader::read(upload, part, one_by_one, |_, content, ()| {
             crc.update(&content);
             whole.update(&content);
             parts.push(sums::md5(&content));
@@ -63,7 +63,7 @@ impl Bucket {
         }
         if upload.size <= part {
             let mut whole = Vec::new();
-            part_reader::read(upload, part, |_, content| {
+            part_reader::read(upload, part, one_by_one, |_, content, ()| {
                 whole = content;
                 true
             })?;
