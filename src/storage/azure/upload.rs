@@ -43,9 +43,8 @@ pub(super) fn upload(
         return Ok(Uploaded { sent: 0, kept: upload.size });
     }
     if upload.size <= least {
-        let mut content = Vec::new();
         let mut reader = open(upload)?;
-        fill(service, upload, &mut reader, upload.size, &mut content)?;
+        let content = filled(service, upload, &mut reader, upload.size)?;
         ended(service, upload, &mut reader)?;
         let object = service.put_whole(upload.name, &content.into(), &Condition::Any)?;
         flow.event(Event::Bytes(upload.size));
@@ -92,22 +91,16 @@ fn open<'a>(upload: &'a Upload<'_>) -> Result<Box<dyn Read + Send + 'a>, Error> 
     upload.body.open().map_err(|error| Error::from_io(escape(upload.name), error))
 }
 
-/// Appends `length` bytes of the content to `buffer`.
-fn fill(
-    service: &Service,
-    upload: &Upload<'_>,
-    reader: &mut dyn Read,
-    length: u64,
-    buffer: &mut Vec<u8>,
-) -> Result<(), Error> {
+/// Reads `length` bytes of the content.
+fn filled(service: &Service, upload: &Upload<'_>, reader: &mut dyn Read, length: u64) -> Result<Vec<u8>, Error> {
     let length = usize::try_from(length).map_err(|_| {
         service
             .error(Kind::Refused, format_args!("object {}: too large for this machine's memory", escape(upload.name)))
     })?;
-    buffer.resize(length, 0);
+    let mut content = vec![0; length];
     let mut filled = 0;
     while filled < length {
-        match read_some(reader, &mut buffer[filled..]).map_err(|error| Error::from_io(escape(upload.name), error))? {
+        match read_some(reader, &mut content[filled..]).map_err(|error| Error::from_io(escape(upload.name), error))? {
             0 => {
                 let what = format_args!("object {}: expected {} bytes, found fewer", escape(upload.name), upload.size);
                 return Err(service.error(Kind::Mismatch, what));
@@ -115,7 +108,7 @@ fn fill(
             count => filled += count,
         }
     }
-    Ok(())
+    Ok(content)
 }
 
 /// Reads to the end, where the content is checked.
@@ -239,8 +232,7 @@ impl<'b> Reading<'_, 'b> {
                 break;
             }
             let held = self.memory.take(block.length, flow)?;
-            let mut content = Vec::new();
-            fill(service, upload, &mut reader, block.length, &mut content)?;
+            let content = filled(service, upload, &mut reader, block.length)?;
             if block.offset + block.length == upload.size {
                 ended(service, upload, &mut reader)?;
             }
