@@ -38,22 +38,22 @@ fn strict() -> Option<(String, String)> {
 }
 
 /// A site with a fresh prefix at rclone's server.
-fn strict_site(test: &str, size: usize) -> Option<Site> {
+fn strict_site(test: &str, length: usize) -> Option<Site> {
     let (host, secret) = strict()?;
-    let site = Site::new(&format!("s3-{test}"), size, Vec::new());
+    let site = Site::new(&format!("s3-{test}"), length, Vec::new());
     configure(&site, &format!("bucket/{}", fresh()), &host, ("mule", &secret));
     Some(site)
 }
 
 /// A site at a fake of Google's store, whose token the machine's metadata service gives.
-fn google_site(test: &str, size: usize) -> Site {
+fn google_site(test: &str, length: usize) -> Site {
     let metadata = Server::start(|request, _| match request.header("metadata-flavor") {
         Some("Google") => {
             reply(200, format!(r#"{{"access_token":"{TOKEN}","expires_in":3600,"token_type":"Bearer"}}"#))
         }
         _ => reply(403, ""),
     });
-    let site = Site::new(&format!("gs-{test}"), size, vec![("GCE_METADATA_HOST", metadata.host)]);
+    let site = Site::new(&format!("gs-{test}"), length, vec![("GCE_METADATA_HOST", metadata.host)]);
     let store = fake();
     let config = format!("[storage.low]\nurl = \"gs://bucket/{}\"\nendpoint = \"http://{}\"\n", fresh(), store.host);
     site.write("packmule.toml", &config);
