@@ -129,7 +129,7 @@ impl Site {
 
     /// Starts a run, and returns its first line on standard error that has `part` in it. Ends the run.
     pub fn first_line(&self, args: &[&str], part: &str) -> String {
-        self.while_running(args, part, |line| line.to_owned())
+        self.while_running(args, part, str::to_owned)
     }
 
     /// Starts a run, waits for a line on standard error that has `part` in it, and calls `then` with
@@ -164,7 +164,7 @@ impl Site {
         assert_eq!(names(one), names(other));
         for name in names(one) {
             let of = |folder: &str| std::fs::read(self.path(folder).join(&name)).unwrap();
-            assert!(of(one) == of(other), "{name:?}");
+            assert!(of(one) == of(other), "{}", name.display());
         }
     }
 }
