@@ -14,6 +14,8 @@ mod audit;
 #[cfg(feature = "online")]
 mod azure;
 #[cfg(feature = "online")]
+mod buckets;
+#[cfg(feature = "online")]
 mod chart_images;
 #[cfg(feature = "online")]
 mod config;
@@ -61,6 +63,8 @@ mod scan_layers;
 #[cfg(feature = "online")]
 mod shards;
 mod shell;
+#[cfg(feature = "online")]
+mod sites;
 mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;
@@ -75,6 +79,13 @@ mod azurite;
 #[cfg(feature = "online")]
 #[path = "../support/cloud.rs"]
 mod cloud;
+#[cfg(feature = "online")]
+#[path = "../support/google.rs"]
+mod google;
+#[cfg(feature = "online")]
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/saved.rs"]
 mod saved;
 #[path = "../support/server.rs"]

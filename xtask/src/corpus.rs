@@ -37,6 +37,12 @@ pub fn bench() -> Result<(PathBuf, PathBuf), Failed> {
     Ok((set, large))
 }
 
+/// Builds the image with one layer of `mib` MiB that no compression makes smaller, if it does not
+/// exist.
+pub fn single(mib: u64) -> Result<PathBuf, Failed> {
+    cached(&format!("bench/single{mib}"), |partial, _| bulk::single(partial, mib))
+}
+
 /// Builds the image with one sparse layer of `gib` GiB if it does not exist.
 pub fn sparse(gib: u64) -> Result<PathBuf, Failed> {
     cached(&format!("bench/sparse{gib}"), |partial, _| bulk::sparse(partial, gib))

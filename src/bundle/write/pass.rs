@@ -14,7 +14,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::digests::{self, Blobs};
+use super::digests::{self, Blobs, WholeVolume};
 use super::fetch::Fetch;
 use super::frames::{Piece, Section};
 use super::input::Input;
@@ -34,7 +34,6 @@ use crate::bundle::volumes::files::fault;
 use crate::content::volumes::Volumes;
 use crate::content::{Kind, Source};
 use crate::flow::{Event, Flow, start, start_one, start_some};
-use crate::oci::Digest;
 use crate::system;
 
 /// Number of frames in memory in addition to one for each job.
@@ -189,10 +188,11 @@ impl Pass<'_> {
         })
     }
 
-    /// Passes a whole volume, counted from 0, to the store.
-    fn put(&self, volume: usize, size: u64, digest: Digest) -> Result<(), Error> {
-        let (name, path) = (self.output.name().volume(volume + 1), self.output.partial_volume(volume + 1));
-        publish::put(self.output, &name, path, size, digest)
+    /// Passes a whole volume to the store.
+    fn put(&self, volume: WholeVolume) -> Result<(), Error> {
+        let number = volume.number + 1;
+        let (name, path) = (self.output.name().volume(number), self.output.partial_volume(number));
+        publish::put(self.output, &name, path, (volume.size, volume.digest, volume.ends))
     }
 
     fn take(&self, index: usize) -> Result<Built, Trouble> {
@@ -333,7 +333,7 @@ pub fn pass(
         let blobs = blobs.map_err(Error::from)?;
         let volumes = start_one(scope, || {
             let volumes = volumes;
-            let put = |volume, size, digest| pass.put(volume, size, digest);
+            let put = |volume| pass.put(volume);
             digests::of_volumes(&volumes, pieces.len(), put).unwrap_or_else(|error| {
                 lock(&pass.blobs.wrong).get_or_insert(Trouble::Ended(error));
                 Vec::new()

@@ -44,6 +44,7 @@ fn check_start(flow: &Flow, output: &Output, input: &Input, pieces: &[Piece]) ->
     let largest = layout.volumes().iter().map(|volume| volume.1).max().unwrap_or_default();
     if !output.is_store() {
         // Volumes leave as soon as they are whole.
+        output.store().expect(most).map_err(fault)?;
         let held = largest.saturating_mul(VOLUMES_HELD);
         (least, most) = (least.min(largest), most.min(held));
     }

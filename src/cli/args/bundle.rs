@@ -130,11 +130,10 @@ fn tell_beside(bundle: &Untrusted, session: &Session<'_>) {
 /// Those of [`crate::bundle::open()`]; class usage for a stream.
 pub fn open(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<Untrusted, Fault> {
     let text = text.as_ref();
-    if is_container(text) {
-        let (address, name) = Address::parse_bundle(text)?;
-        return open_at(volumes(&address, &name, session)?, name);
+    match Bundle::parse(text, |path| session.path(path))? {
+        Bundle::Container(address, name) => open_at(volumes(&address, &name, session)?, name),
+        _ => crate::bundle::open(&find(text, session)?),
     }
-    crate::bundle::open(&find(text, session)?)
 }
 
 /// Refuses a bundle in a container as a further one of a confined command, which reads only the

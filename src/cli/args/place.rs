@@ -106,8 +106,9 @@ impl Bundle {
             return Ok(Self::Stdin);
         }
         let text = &*typed.to_string_lossy();
-        if is_container(text) {
-            let (address, name) = Address::parse_bundle(text)?;
+        let address = text.strip_prefix("bundle:").unwrap_or(text);
+        if is_container(address) {
+            let (address, name) = Address::parse_bundle(address)?;
             return Ok(Self::Container(address, name));
         }
         let path = without_scheme(typed);
@@ -205,5 +206,6 @@ mod tests {
         assert!(named.class == Class::Usage && named.help.unwrap().ends_with(": v"));
         assert!(parse("a.b").is_err() && parse("..x").is_err() && parse("ftp://b/n").is_err());
         assert!(matches!(parse("s3://b/n").unwrap(), Bundle::Container(..)));
+        assert_eq!(parse("bundle:storage:low/n").unwrap(), parse("storage:low/n").unwrap());
     }
 }

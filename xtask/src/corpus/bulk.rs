@@ -42,8 +42,13 @@ pub fn set(dir: &Path) -> Result<(), Failed> {
 
 /// Builds one image with a single layer of 2 GiB.
 pub fn large(dir: &Path) -> Result<(), Failed> {
+    single(dir, 2048)
+}
+
+/// Builds one image with a single layer of `mib` MiB.
+pub fn single(dir: &Path, mib: u64) -> Result<(), Failed> {
     let mut layout = Layout::new(dir)?;
-    let layers = [layer(&mut layout, dir, 1, 2048 * MIB)?];
+    let layers = [layer(&mut layout, dir, 1, mib * MIB)?];
     let image = recipe::image(&mut layout, "amd64", &layers, "bench large")?;
     layout.publish("bench/large", Some("1.0"), &image, Kind("image"), None);
     layout.finish()

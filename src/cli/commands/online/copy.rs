@@ -10,6 +10,7 @@ use crate::cli::args::place::Destination as Typed;
 use crate::cli::network::Network;
 use crate::cli::network::registries;
 use crate::cli::output::Outcome;
+use crate::cli::reach::Reach;
 use crate::decide::maps::Map;
 use crate::decide::select::Wanted;
 use crate::decide::selector::Source as From;
@@ -49,6 +50,7 @@ impl Args {
     /// Class usage before any work; class source, destination; class policy for conflicts.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let selectors = self.selecting.parse(true, session)?;
+        session.reach = Reach::of(&self.network);
         let names = self.names.iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
         let to = self.arrival.resolve(session)?;
         let is_one_place = match &to.place {

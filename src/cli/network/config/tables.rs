@@ -99,6 +99,8 @@ pub struct Storage {
     pub endpoint: Option<Spanned<String>>,
     /// Whether the bucket is named in the path of an s3:// address, not in its host.
     pub path_style: Option<bool>,
+    /// Whether the container is open to everyone: requests have no login.
+    pub anonymous: Option<bool>,
 }
 
 /// A login, a key, or an identity in a cloud.
