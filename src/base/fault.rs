@@ -69,7 +69,7 @@ pub struct Parts {
 pub struct Cause {
     /// Description of the cause, without a subject of its own.
     pub what: String,
-    /// What failed because of it; may be empty.
+    /// Name of the thing that failed because of it; may be empty.
     pub of: String,
 }
 

@@ -38,6 +38,7 @@ mod lists;
 mod login;
 #[cfg(feature = "online")]
 mod ls;
+mod misplaced;
 mod pipelines;
 mod pipes;
 mod platforms;
@@ -53,6 +54,7 @@ mod round_trip;
 mod rule;
 mod scan;
 mod scan_layers;
+mod shell;
 #[cfg(feature = "online")]
 mod shards;
 mod sources;

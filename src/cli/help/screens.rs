@@ -161,6 +161,20 @@ pub fn apply(grammar: Command) -> Command {
     grammar.mut_subcommands(|command| screen(command, &name))
 }
 
+/// Returns the grammar with examples alone, for manual pages, which have no short form.
+pub fn with_examples(grammar: Command) -> Command {
+    grammar.mut_subcommands(|command| match examples_of(command.get_name()) {
+        Some(examples) => command.after_long_help(examples),
+        None => command,
+    })
+}
+
+/// Returns the examples of a command as text.
+fn examples_of(name: &str) -> Option<String> {
+    let (_, _, examples) = SCREENS.iter().find(|(screen, ..)| *screen == name)?;
+    Some(format!("Examples:\n  {}\n  {}", examples[0], examples[1]))
+}
+
 /// Leaves an option that many commands share out of a short screen.
 fn short(arg: Arg) -> Arg {
     let is_shared = arg.get_help_heading().is_some_and(|heading| SHARED.contains(&heading));
@@ -177,10 +191,8 @@ fn screen(command: Command, program: &str) -> Command {
         if is_shown { arg } else { arg.hide_short_help(true) }
     });
     let command = command.mut_subcommands(|inner| inner.mut_args(short));
-    let Some((_, _, examples)) = found else { return command };
-    let examples: String = examples.iter().map(|example| format!("\n  {example}")).collect();
-    let more = format!("All options: {program} {name} --help\n\nExamples:{examples}");
-    command.after_help(more).after_long_help(format!("Examples:{examples}"))
+    let Some(examples) = examples_of(&name) else { return command };
+    command.after_help(format!("All options: {program} {name} --help\n\n{examples}")).after_long_help(examples)
 }
 
 #[cfg(test)]

@@ -206,6 +206,7 @@ fn sets_of_openshift_have_the_fields_of_their_definitions() {
     }
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    #[allow(clippy::struct_field_names, reason = "the names of the definitions")]
     struct Mirrors {
         source: String,
         mirrors: Vec<String>,
