@@ -54,9 +54,9 @@ mod round_trip;
 mod rule;
 mod scan;
 mod scan_layers;
-mod shell;
 #[cfg(feature = "online")]
 mod shards;
+mod shell;
 mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;
