@@ -143,7 +143,7 @@ const SCREENS: &[Screen] = &[
         "pipeline",
         None,
         [
-            "packmule pipeline set export.monthly dir=/media/usb channel=apps sign=release.pem artifacts=alpine:3.20",
+            "packmule pipeline set import.dark dir=/media/usb to=registry.example/mirror",
             "packmule pipeline run monthly",
         ],
     ),
