@@ -113,7 +113,7 @@ fn months(test: &str, (low, low_secret): (&str, &str), (dark, dark_secret): (&st
         assert!(client.registries.tag(&at(&site, "apps/app"), &tag).unwrap().is_some());
         // It left nothing behind: deleted, and not imported twice.
         run(dir, "dark", &["pipeline", "run", "dark", "--name", &name], &secrets, 20);
-        assert_eq!(std::fs::read_dir(dir.join("low/stage")).unwrap().filter(|one| is_bundles(one)).count(), 0);
+        assert_eq!(std::fs::read_dir(dir.join("low/stage")).unwrap().filter(is_bundles).count(), 0);
     }
     let runs = run(dir, "dark", &["runs", "list", "--json"], &secrets, 0);
     assert_eq!(runs.matches("\"state\":\"done\"").count(), 6, "{runs}");
@@ -123,7 +123,7 @@ fn months(test: &str, (low, low_secret): (&str, &str), (dark, dark_secret): (&st
 
 fn is_bundles(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
     let name = entry.as_ref().unwrap().file_name().into_string().unwrap();
-    name.contains(".tar.zst") || name.ends_with(".json") || name.ends_with(".sha256")
+    [".tar.zst", ".json", ".sha256"].iter().any(|end| name.ends_with(end))
 }
 
 #[test]
