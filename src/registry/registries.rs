@@ -193,6 +193,10 @@ impl Inventory for Registries {
         self.ask(repository, |registry| registry.has_manifest(repository, digest))
     }
 
+    fn is_new(&self, repository: &Repository) -> Result<bool, Error> {
+        self.ask(repository, |registry| registry.is_new(repository))
+    }
+
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
         self.ask(repository, |registry| registry.tag(repository, tag, &Scopes::pull(repository)))
     }
@@ -216,7 +220,17 @@ impl Destination for Registries {
     }
 
     fn set_new_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<Option<Digest>, Error> {
-        self.ask(repository, |registry| registry.set_new_tag(repository, tag, document))
+        self.ask(repository, |registry| registry.set_new_tag(repository, tag, document, &[]))
+    }
+
+    fn advance_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        document: &Document,
+        from: &[Digest],
+    ) -> Result<Option<Digest>, Error> {
+        self.ask(repository, |registry| registry.set_new_tag(repository, tag, document, from))
     }
 
     fn lists(&self) -> Option<&dyn Lists> {
@@ -247,6 +261,10 @@ impl Rights for Registries {
         self.ask(repository, |registry| registry.may_push(repository))
     }
 
+    fn may_send(&self, repository: &Repository, first: &Descriptor) -> Result<bool, Error> {
+        self.ask(repository, |registry| registry.may_send(repository, first))
+    }
+
     fn release(&self) {
         let known: Vec<Arc<Registry>> = lock(&self.known).values().cloned().collect();
         known.iter().for_each(|registry| registry.release());
@@ -260,6 +278,14 @@ impl Mounts for Registries {
 }
 
 impl Lists for Registries {
+    fn listed(&self, repository: &Repository, subject: Digest) -> Result<Vec<Digest>, Error> {
+        self.ask(repository, |registry| registry.listed(repository, subject))
+    }
+
+    fn write(&self, repository: &Repository, subject: Digest) -> Result<(), Error> {
+        self.ask(repository, |registry| registry.write_list(repository, subject))
+    }
+
     fn list_present(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
         let Some(subject) = document.subject() else { return Ok(()) };
         self.ask(repository, |registry| registry.list_present(repository, subject.digest, document))

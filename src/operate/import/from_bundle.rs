@@ -9,6 +9,7 @@ use crate::bundle::Trusted;
 use crate::bundle::frames::media::{Ask, Media};
 use crate::bundle::source::one_pass::{self, OnePassSource};
 use crate::bundle::stream::{Bytes, Members};
+use crate::decide::part::Pick;
 use crate::flow::Flow;
 use crate::operate::import::checks::{BundleCheck, OnePassCheck};
 use crate::operate::import::{Imported, Request, run};
@@ -33,7 +34,8 @@ enum Content<'a> {
 impl<'a> Ready<'a> {
     /// Decides how to read the content of `bundle`, and checks the files that are at hand. `rest`
     /// is the part of a stream after the manifest. `can_ask` says whether someone can change a
-    /// medium. With `scanner`, nothing is sent before everything was scanned.
+    /// medium. With `scanner`, nothing is sent before everything was scanned. With `select`, only the
+    /// files that hold the selected part have to be there.
     ///
     /// # Errors
     /// Class format, integrity, io: all faults of the files.
@@ -41,11 +43,14 @@ impl<'a> Ready<'a> {
         bundle: &'a Trusted,
         rest: Option<Bytes>,
         can_ask: bool,
-        scanner: Option<&'a Scanner>,
+        (scanner, select): (Option<&'a Scanner>, &[Pick]),
         flow: &'a Flow,
     ) -> Result<Self, Fault> {
         let content = match rest {
             Some(rest) => Content::Stream(rest),
+            None if !select.is_empty() => {
+                Content::Checked(BundleCheck::open_part(bundle, flow, select)?.with_scanner(scanner))
+            }
             None if scanner.is_none() && can_ask && bundle.lacks_any() => Content::Media,
             None => Content::Checked(BundleCheck::open(bundle, flow)?.with_scanner(scanner)),
         };

@@ -203,6 +203,8 @@ pub enum Conflict {
     Keep,
     /// Move the tag to the new artifact
     Move,
+    /// Move the tag if it still names what imports of the bundle's channel set it to
+    Advance,
 }
 
 /// An open destination.
@@ -256,6 +258,7 @@ impl Conflict {
             Self::Fail => TagConflict::Fail,
             Self::Keep => TagConflict::Keep,
             Self::Move => TagConflict::Move,
+            Self::Advance => TagConflict::Advance,
         }
     }
 }

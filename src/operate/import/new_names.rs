@@ -1,0 +1,46 @@
+//! Repositories that the destination says it does not have: nothing is asked for there.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::context::Context;
+use crate::base::fault::Fault;
+use crate::base::lock::lock;
+use crate::content::Kind;
+use crate::oci::Repository;
+
+/// What is known of a repository; locked while the destination is asked.
+type Slot = Arc<Mutex<Option<bool>>>;
+
+/// Answers about repositories, each asked for at most once.
+#[derive(Default)]
+pub(super) struct NewNames(Mutex<HashMap<Repository, Slot>>);
+
+impl NewNames {
+    fn slot(&self, repository: &Repository) -> Slot {
+        Arc::clone(lock(&self.0).entry(repository.clone()).or_default())
+    }
+
+    /// Returns whether the repository is known not to exist. Asks nothing.
+    pub(super) fn is_new(&self, repository: &Repository) -> bool {
+        lock(&self.0).get(repository).is_some_and(|slot| *lock(slot) == Some(true))
+    }
+
+    /// Returns whether the repository does not exist; called once something was not found there.
+    pub(super) fn learn(&self, context: &Context, repository: &Repository) -> Result<bool, Fault> {
+        let slot = self.slot(repository);
+        let mut known = lock(&slot);
+        if let Some(known) = *known {
+            return Ok(known);
+        }
+        context.workers.check()?;
+        let is_new = match context.destination.is_new(repository) {
+            Ok(is_new) => is_new,
+            Err(error) if error.class == Kind::Cancelled => return Err(context.at_destination(error)),
+            // Then everything is asked for.
+            Err(_) => false,
+        };
+        *known = Some(is_new);
+        Ok(is_new)
+    }
+}
