@@ -303,10 +303,16 @@ pub trait Body: Send + Sync {
 pub trait Destination: Inventory {
     /// Stores a blob. Does nothing if it exists.
     fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error>;
-    /// Stores a document under its digest. Its children must exist. If the place does not keep the
-    /// lists of referrers itself, [`Lists::write`] adds the document to that of its subject.
+    /// Stores a document under its digest. Its children must exist. Adds it to the referrers of its
+    /// subject (the registry does that itself, or a fallback tag is used).
     fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
-    /// Makes `tag` name `document`, which must exist, and reads it back.
+    /// Like [`Destination::put_manifest`], but only notes the document for a list of referrers that the
+    /// place does not keep itself: [`Lists::write`] writes that once for all of them.
+    fn put_unlisted(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        self.put_manifest(repository, document)
+    }
+    /// Makes `tag` name `document`, which must exist, and reads it back. An error with the reason
+    /// [`crate::base::fault::Reason::Unreadable`] says that it is set and may not be read.
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error>;
     /// Like [`Destination::set_tag`], unless the tag names another document by now: then the tag
     /// stays, and the digest that it names is returned. Checks just before setting.
@@ -363,12 +369,14 @@ pub trait Destination: Inventory {
 /// Keeps lists of referrers on the client's side.
 pub trait Lists: Send + Sync {
     /// Returns the digests that the list of `subject` has. The answer is kept, so that
-    /// [`Lists::list_present`] needs no further request for these.
+    /// [`Lists::note_present`] needs no further request for these.
     fn listed(&self, repository: &Repository, subject: Digest) -> Result<Vec<Digest>, Error>;
-    /// Notes that the document, which existed before this run, belongs into the list of its subject:
+    /// Adds the document, which existed before this run, to the list of referrers of its subject:
     /// an interrupted run may have left it without its entry.
     fn list_present(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
-    /// Writes the list of `subject` if a document of this run belongs into it and is missing there.
+    /// Like [`Lists::list_present`], but only notes the document for [`Lists::write`].
+    fn note_present(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
+    /// Writes the list of `subject` if documents were noted for it that it does not have.
     fn write(&self, repository: &Repository, subject: Digest) -> Result<(), Error>;
 }
 

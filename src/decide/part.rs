@@ -219,13 +219,14 @@ pub fn with_referrers<E>(
     mut below: impl FnMut(&Artifact) -> Result<Vec<Digest>, E>,
 ) -> Result<(Vec<usize>, Vec<Artifact>), E> {
     let mut there: BTreeSet<(&Repository, Digest)> = BTreeSet::new();
+    let mut originals: BTreeSet<(&Repository, Digest)> = BTreeSet::new();
     let mut open: Vec<usize> = taken.keys().copied().collect();
     loop {
         for number in std::mem::take(&mut open) {
             let artifact = &artifacts[number];
             there.insert((&artifact.repository, artifact.digest));
             there.extend(below(artifact)?.into_iter().map(|digest| (&artifact.repository, digest)));
-            there.extend(artifact.original.map(|original| (&artifact.repository, original)));
+            originals.extend(artifact.original.map(|original| (&artifact.repository, original)));
         }
         for (number, artifact) in artifacts.iter().enumerate() {
             if taken.contains_key(&number) {
@@ -238,7 +239,7 @@ pub fn with_referrers<E>(
                 .cloned()
                 .collect();
             // The original of a cut index has no tag of its own.
-            let is_original = artifact.tags.is_empty() && there.contains(&place(artifact.digest));
+            let is_original = artifact.tags.is_empty() && originals.contains(&place(artifact.digest));
             if refers || is_original || !tags.is_empty() {
                 let tags = if refers { artifact.tags.iter().cloned().collect() } else { tags };
                 taken.insert(number, tags);
@@ -303,7 +304,13 @@ mod tests {
 
     #[test]
     fn only_names_of_the_bundle_are_parts() {
-        for good in ["h.example/a:1", "h.example/a:1.*", "h.example/ns/*", "h.example/a,semver=^1", &Digest::sha256(b"x").to_string()] {
+        for good in [
+            "h.example/a:1",
+            "h.example/a:1.*",
+            "h.example/ns/*",
+            "h.example/a,semver=^1",
+            &Digest::sha256(b"x").to_string(),
+        ] {
             assert!(Pick::parse(good).is_ok(), "{good}");
         }
         for wrong in ["oci:dir", "file:x", "h.example/a:1,as=h.example/b:1", "h.example/a:1,platform=linux/amd64", ""] {

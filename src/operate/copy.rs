@@ -96,7 +96,7 @@ pub fn run(
             dry_run: request.dry_run,
             sides: request.sides,
             select: &[],
-        referrers: &Referrers::All,
+            referrers: &Referrers::All,
             siblings: request.is_one_place.then_some(&planned.origins),
             wanted: None,
             ledger: None,

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::sync::{Arc, Mutex};
 
+use super::api::referrers_list::Listed;
 use super::api::registry::Registry;
 use super::auth::scopes::Scopes;
 use super::settings::Settings;
@@ -212,7 +213,11 @@ impl Destination for Registries {
     }
 
     fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
-        self.ask(repository, |registry| registry.put_document(repository, document))
+        self.ask(repository, |registry| registry.put_document(repository, document, Listed::Now))
+    }
+
+    fn put_unlisted(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        self.ask(repository, |registry| registry.put_document(repository, document, Listed::Later))
     }
 
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
@@ -283,11 +288,16 @@ impl Lists for Registries {
     }
 
     fn write(&self, repository: &Repository, subject: Digest) -> Result<(), Error> {
-        self.ask(repository, |registry| registry.write_list(repository, subject))
+        self.ask(repository, |registry| registry.write_list(repository, subject, Listed::Later))
     }
 
     fn list_present(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
         let Some(subject) = document.subject() else { return Ok(()) };
-        self.ask(repository, |registry| registry.list_present(repository, subject.digest, document))
+        self.ask(repository, |registry| registry.list_present(repository, subject.digest, document, Listed::Now))
+    }
+
+    fn note_present(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        let Some(subject) = document.subject() else { return Ok(()) };
+        self.ask(repository, |registry| registry.list_present(repository, subject.digest, document, Listed::Later))
     }
 }

@@ -220,19 +220,10 @@ impl Seat {
 
 /// Returns the stored tags of a destination: under its own name, otherwise next to its record under
 /// another spelling.
-fn tags_of(
-    folder: &Path,
-    channel: &str,
-    destination: &str,
-    machine: &str,
-    takes_over: bool,
-) -> (Tags, Option<String>) {
+fn tags_of(folder: &Path, channel: &str, destination: &str, machine: &str, takes_over: bool) -> (Tags, Option<String>) {
     let own = folder.join(format!("{}.{TAGS}", stem(destination)));
-    let path = if own.symlink_metadata().is_ok() {
-        own
-    } else {
-        spelled(folder, channel, destination).with_extension(TAGS)
-    };
+    let path =
+        if own.symlink_metadata().is_ok() { own } else { spelled(folder, channel, destination).with_extension(TAGS) };
     let shown = escape(&path.to_string_lossy());
     let bytes = match read(&path, MAX_TAGS) {
         Ok(None) => return (Tags::default(), None),

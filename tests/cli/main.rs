@@ -26,6 +26,7 @@ mod directories;
 mod errors;
 mod frame;
 mod from_bundle;
+mod imports;
 mod key;
 mod layouts;
 mod left_out;

@@ -1,14 +1,16 @@
 //! `cargo xtask bench
-//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|many|delta|policy|serve]`: packmule
+//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|import|many|delta|policy|serve]`: packmule
 //! compared with the machine's limits, as ratios within one run, with files in the page cache.
 //!
 //! Every measurement has a reference: runs on the same bytes and the same kind of registry
 //! alternate, and the best of each are compared. A ratio outside its limit is a failure.
 
 mod copy;
+mod counter;
 mod crowd;
 mod delta;
 mod forms;
+mod import;
 mod manifest;
 mod memory;
 mod policy;
@@ -102,6 +104,16 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
         let (few, many) = shell::stage("corpus", || Ok((corpus::artifacts(2_500)?, corpus::artifacts(5_000)?)))?;
         shell::stage("artifacts", || bench.artifacts(&few, &many))?;
     }
+    if wanted("import") {
+        // `bench import small` is a look at whether it works.
+        let count = if parts.contains(&"small") { 300 } else { 5_000 };
+        let crowd = shell::stage("corpus", || corpus::artifacts(u64::from(count)))?;
+        shell::stage("planning", || bench.planning(&crowd, count))?;
+        if parts == ["import", "small"] {
+            shell::stage("import", || bench.import(&crowd))?;
+            return bench.end();
+        }
+    }
     if parts.iter().all(|part| ["worst", "manifest", "blobs", "artifacts", "policy", "serve", "small"].contains(part))
         && !parts.is_empty()
     {
@@ -123,6 +135,9 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
     }
     if wanted("copy") {
         shell::stage("copy", || bench.copy(&set))?;
+    }
+    if wanted("import") {
+        shell::stage("import", || bench.import(&set))?;
     }
     if wanted("many") {
         shell::stage("many", || bench.many(&corpus::many()?))?;

@@ -55,7 +55,7 @@ impl Trusted {
                 if let Err(cancelled) = flow.check() {
                     return vec![cancelled.into()];
                 }
-                errors.extend(flat.blob(&blob.digest, blob.size).err().map(fault));
+                errors.extend(flat.blob(&blob.digest, blob.size).err());
             }
         }
         errors.extend(self.survey_beside());

@@ -81,11 +81,8 @@ pub fn open_place(
         Bundle::In(dir) => return files(&dir, &dir, dirs, confined, session),
     };
     if !dirs.is_empty() {
-        return Err(Fault::new(
-            Class::Usage,
-            format!("--volume-dir: {text} is a stream, which holds its volumes"),
-        )
-        .help("leave out --volume-dir"));
+        return Err(Fault::new(Class::Usage, format!("--volume-dir: {text} is a stream, which holds its volumes"))
+            .help("leave out --volume-dir"));
     }
     if let Some(beside) = confined {
         // The stream is open already.

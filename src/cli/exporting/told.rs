@@ -41,8 +41,7 @@ pub(super) fn told(
     }
     text.push_str(&left_out(manifest));
     let notes = manifest.annotations.iter().flat_map(Notes::iter);
-    let from: Vec<&str> =
-        notes.filter(|(key, _)| *key == export::FROM).flat_map(|(_, ids)| ids.split(' ')).collect();
+    let from: Vec<&str> = notes.filter(|(key, _)| *key == export::FROM).flat_map(|(_, ids)| ids.split(' ')).collect();
     from.iter().for_each(|id| text.push_str(&format!("from       bundle {id}\n")));
     if keyids.is_empty() {
         text.push_str("signed     by nobody yet: use `packmule sign`\n");
@@ -71,8 +70,7 @@ pub(super) fn told(
     if missing == 0 && partial.is_empty() {
         return outcome;
     }
-    let what =
-        format!("{missing} blobs and {} references could not be fetched; the manifest says so", partial.len());
+    let what = format!("{missing} blobs and {} references could not be fetched; the manifest says so", partial.len());
     let mut fault = Fault::new(Class::Partial, what)
         .help("the rest of the bundle is usable; export again when the source is complete");
     fault.others.extend_from_slice(partial);

@@ -56,7 +56,7 @@ fn write(
     for one in referrers.iter().filter(|one| !one.is_new) {
         let Some(shape) = work.shapes.get(&one.digest) else { continue };
         let document: Document = context.documents.get(&one.job.artifact.repository, &shape.descriptor)?;
-        lists.list_present(repository, &document).map_err(|error| context.at_destination(error))?;
+        lists.note_present(repository, &document).map_err(|error| context.at_destination(error))?;
     }
     lists.write(repository, subject).map_err(|error| context.at_destination(error))
 }

@@ -9,9 +9,9 @@ use crate::content::Kind;
 use crate::flow::Event;
 use crate::oci::{Digest, Document, Repository, Tag};
 
+use super::blobs::Which;
 use super::context::Context;
 use super::preflight;
-use super::blobs::Which;
 use super::request::TagConflict;
 use super::work::{Job, Shape, Work};
 
@@ -104,7 +104,7 @@ fn one(context: &Context, work: &Work, task: &Task) -> Result<(), Fault> {
 
 /// Puts a document. A refusal of its form is remembered.
 fn put(context: &Context, work: &Work, task: &Task, document: &Document) -> Result<(), Fault> {
-    let Err(error) = context.destination.put_manifest(task.repository, document) else { return Ok(()) };
+    let Err(error) = context.destination.put_unlisted(task.repository, document) else { return Ok(()) };
     let is_refused = matches!(error.class, Kind::Refused | Kind::Absent);
     let mut fault = context.at_destination(error);
     if task.shape.is_sparse && is_refused {
@@ -159,7 +159,14 @@ pub(super) fn tag(context: &Context, work: &Work) -> Result<(), Fault> {
             return Ok(());
         }
         let document = context.documents.get(&job.artifact.repository, &job.artifact.descriptor())?;
-        let mut result = tags.iter().try_for_each(|tag| set(context, job, tag, &document));
+        let mut result = tags.iter().try_for_each(|tag| match set(context, job, tag, &document) {
+            // It is set, and a rule of the place keeps it from whoever asks.
+            Err(fault) if fault.reason == Some(Reason::Unreadable) => {
+                job.refuse_reading(&fault.what);
+                Ok(())
+            }
+            other => other,
+        });
         if result.is_ok() && is_untagged {
             result =
                 context.destination.set_root(&job.repository, &document).map_err(|error| context.at_destination(error));

@@ -126,7 +126,8 @@ pub(super) fn list(work: &Work, plan: &Plan) -> Vec<Done> {
         };
         (one.number, done)
     });
-    let mut all: Vec<(usize, Done)> = work.jobs.iter().map(|job| (job.number, done(job, plan))).chain(left_out).collect();
+    let mut all: Vec<(usize, Done)> =
+        work.jobs.iter().map(|job| (job.number, done(job, plan))).chain(left_out).collect();
     all.sort_by_key(|(number, _)| *number);
     all.into_iter().map(|(_, done)| done).collect()
 }

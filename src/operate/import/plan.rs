@@ -111,8 +111,7 @@ impl Plan {
             let own = if context.destination.lists().is_some() { lists.len() as u64 * PER_LIST } else { 0 };
             let plain = written.difference(&with_blobs).count() as u64;
             let Sum { sent, mounted, manifests, tags, .. } = plan.sum;
-            plan.sum.requests =
-                sent * PER_BLOB + mounted + manifests + tags * PER_TAG + own + plain * PER_REPOSITORY;
+            plan.sum.requests = sent * PER_BLOB + mounted + manifests + tags * PER_TAG + own + plain * PER_REPOSITORY;
         }
         plan
     }

@@ -70,7 +70,8 @@ pub(super) fn look(context: &Context, work: &Work, jobs: &[&Job]) -> Result<Impo
     context
         .flow
         .warn(format!("{} blobs and manifests that were at the destination are gone: sending them again", gone.len()));
-    let places: HashSet<(&Repository, Digest)> = gone.iter().map(|(repository, thing)| (*repository, thing.digest())).collect();
+    let places: HashSet<(&Repository, Digest)> =
+        gone.iter().map(|(repository, thing)| (*repository, thing.digest())).collect();
     for job in jobs {
         let mut needs = lock(&job.needs);
         let is_gone = |leaf: &Descriptor| places.contains(&(&job.repository, leaf.digest));
@@ -79,9 +80,12 @@ pub(super) fn look(context: &Context, work: &Work, jobs: &[&Job]) -> Result<Impo
         needs.leaves.extend(gone);
     }
     let counts = blobs::send(context, work, &Which::Again(&places))?;
-    manifests::send(context, work, &Which::Again(&places))?;
-    tell(context, jobs, &lacking(context, jobs)?, "was sent twice and is not there", |_, _| true)?;
-    Ok(counts)
+    let sent = manifests::send(context, work, &Which::Again(&places));
+    // That names what is missing, where a refused manifest does not.
+    if sent.as_ref().err().is_none_or(|fault| fault.reason == Some(Reason::PartsMissing)) {
+        tell(context, jobs, &lacking(context, jobs)?, "was sent twice and is not there", |_, _| true)?;
+    }
+    sent.map(|()| counts)
 }
 
 /// Records a fault in each job with a missing thing for which `concerns` is true.
@@ -113,7 +117,8 @@ fn tell(
 /// Lists the blobs and manifests that this run pushed for a job, or found there before.
 fn things(job: &Job) -> Vec<Thing> {
     let needs = lock(&job.needs);
-    let blobs = needs.leaves.iter().chain(&needs.found).chain(&needs.bases).map(|leaf| Thing::Blob(leaf.digest, leaf.size));
+    let blobs =
+        needs.leaves.iter().chain(&needs.found).chain(&needs.bases).map(|leaf| Thing::Blob(leaf.digest, leaf.size));
     blobs.chain(needs.documents.iter().map(|digest| Thing::Manifest(*digest))).collect()
 }
 

@@ -46,7 +46,8 @@ impl<'a> ChannelTags<'a> {
         let kept = about.iter().map(|(name, tag)| (&**name, *tag));
         let forgotten = self.keeper.hold_tags(new.clone(), kept)?;
         if forgotten > 0 {
-            self.flow.warn(format!("state: {forgotten} tags of earlier bundles are forgotten, since there are too many"));
+            self.flow
+                .warn(format!("state: {forgotten} tags of earlier bundles are forgotten, since there are too many"));
         }
         *known = new;
         Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Sends no content.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, LOCATION};
@@ -70,7 +71,14 @@ impl Registry {
     /// repository without tags may have blobs of an interrupted run, and a registry that mounts says
     /// so in the same request.
     fn open_unless_there(&self, repository: &Repository, blob: &Descriptor) -> Result<Mounted, Error> {
-        self.try_mount(repository, blob, repository)
+        if self.no_own_mounts.load(Ordering::Relaxed) {
+            return Ok(Mounted::Not);
+        }
+        let mounted = self.try_mount(repository, blob, repository)?;
+        if matches!(mounted, Mounted::Not) {
+            self.no_own_mounts.store(true, Ordering::Relaxed);
+        }
+        Ok(mounted)
     }
 
     fn try_mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<Mounted, Error> {

@@ -35,12 +35,12 @@ const MOST_ROUNDS: u32 = 20;
 /// misinterprets them.
 const MOST_UNMET: u32 = 8;
 
-/// When a written list is read again.
+/// When a document is added to a list, and when a list that was written is read again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Proof {
+pub(in crate::registry) enum Listed {
     /// At once.
     Now,
-    /// By [`Registry::settle`], at the end of the run.
+    /// With all others of its list; and by [`Registry::settle`], at the end of the run.
     Later,
 }
 
@@ -63,7 +63,7 @@ impl Registry {
             return Ok(read.clone());
         }
         // If the registry creates the lists itself, they are complete.
-        let read: Vec<Digest> = match self.referrers_api(repository, subject)? {
+        let read: Vec<Digest> = match self.referrers_in_turn(repository, subject)? {
             Some(listed) => {
                 listing.seen.extend(listed.iter().map(|entry| (entry.digest, Value::Null)));
                 listed.into_iter().map(|entry| entry.digest).collect()
@@ -77,34 +77,66 @@ impl Registry {
         Ok(read)
     }
 
-    /// Notes a document that was just pushed for the list of `subject`.
-    pub fn list_new(&self, repository: &Repository, subject: Digest, document: &Document) -> Result<(), Error> {
-        self.enter(&mut lock(&self.listing(repository, subject)), document)
+    /// Adds a document that was just pushed to the list of `subject`.
+    pub fn list_new(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+        document: &Document,
+        listed: Listed,
+    ) -> Result<(), Error> {
+        self.enter(&mut lock(&self.listing(repository, subject)), document)?;
+        self.added(repository, subject, document, listed)
     }
 
-    /// Notes a document that existed before for the list of `subject`, unless it is known to be there.
-    pub fn list_present(&self, repository: &Repository, subject: Digest, document: &Document) -> Result<(), Error> {
-        let listing = self.listing(repository, subject);
-        let mut listing = lock(&listing);
-        if listing.seen.contains_key(&document.digest()) { Ok(()) } else { self.enter(&mut listing, document) }
+    /// Adds a document that existed before to the list of `subject`, unless it is known to be there.
+    pub fn list_present(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+        document: &Document,
+        listed: Listed,
+    ) -> Result<(), Error> {
+        {
+            let listing = self.listing(repository, subject);
+            let mut listing = lock(&listing);
+            if listing.seen.contains_key(&document.digest()) {
+                return Ok(());
+            }
+            self.enter(&mut listing, document)?;
+        }
+        self.added(repository, subject, document, listed)
     }
 
-    /// Writes the list of `subject` if documents were noted for it that it does not have.
-    pub fn write_list(&self, repository: &Repository, subject: Digest) -> Result<(), Error> {
+    /// Writes the list of a document that was entered, if that is to be now.
+    fn added(&self, repository: &Repository, subject: Digest, document: &Document, when: Listed) -> Result<(), Error> {
+        if when == Listed::Later {
+            return Ok(());
+        }
+        self.write_list(repository, subject, when).inspect_err(|_| {
+            drop(lock(&self.listing(repository, subject)).own.remove(&document.digest()));
+        })
+    }
+
+    /// Writes the list of `subject` if documents were entered that it does not have.
+    pub fn write_list(&self, repository: &Repository, subject: Digest, listed: Listed) -> Result<(), Error> {
         let listing = self.listing(repository, subject);
         let mut listing = lock(&listing);
         if !listing.is_pending {
             return Ok(());
         }
         // Some registries list a document without saying so in the answer to its PUT.
-        let listed = match self.referrers_api(repository, subject) {
-            Ok(listed) => listed.unwrap_or_default(),
+        let there = match self.referrers_in_turn(repository, subject) {
+            Ok(there) => there.unwrap_or_default(),
             Err(error) if matches!(error.class, Kind::Failed | Kind::Cancelled) => return Err(error.help(ADVICE)),
             // Then the fallback tag counts.
             Err(_) => Vec::new(),
         };
-        if !listing.own.keys().all(|own| listed.iter().any(|entry| entry.digest == *own)) {
-            self.bring(repository, subject, &mut listing, Proof::Later)?;
+        listing.seen.extend(there.iter().map(|entry| (entry.digest, Value::Null)));
+        if listing.own.keys().all(|own| there.iter().any(|entry| entry.digest == *own)) {
+            listing.own.clear();
+        } else {
+            self.bring(repository, subject, &mut listing, listed)?;
         }
         listing.is_pending = false;
         Ok(())
@@ -115,7 +147,7 @@ impl Registry {
     pub fn settle(&self) -> Result<(), Error> {
         let flow = self.http.flow();
         let noted: Vec<_> = lock(&self.listings).keys().cloned().collect();
-        noted.iter().try_for_each(|(repository, subject)| self.write_list(repository, *subject))?;
+        noted.iter().try_for_each(|(repository, subject)| self.write_list(repository, *subject, Listed::Later))?;
         for _ in 0..MOST_ROUNDS {
             let all: Vec<_> =
                 lock(&self.listings).iter().map(|(key, listing)| (key.clone(), Arc::clone(listing))).collect();
@@ -127,7 +159,7 @@ impl Registry {
             let looked = each(flow, &open, |((repository, subject), listing)| {
                 let mut listing = lock(listing);
                 listing.written = None;
-                self.bring(repository, *subject, &mut listing, Proof::Now)
+                self.bring(repository, *subject, &mut listing, Listed::Now)
             })?;
             looked.into_iter().collect::<Result<(), Error>>()?;
         }
@@ -157,7 +189,7 @@ impl Registry {
         repository: &Repository,
         subject: Digest,
         listing: &mut Listing,
-        proof: Proof,
+        listed: Listed,
     ) -> Result<(), Error> {
         let tag = Tag::referrers_fallback(subject);
         let title = tag_title(repository, &tag);
@@ -188,7 +220,7 @@ impl Registry {
                     is_written = true;
                     listing.written = Some(now());
                     listing.longest = listing.longest.max(now().saturating_sub(begun));
-                    if proof == Proof::Later {
+                    if listed == Listed::Later {
                         return Ok(());
                     }
                 }

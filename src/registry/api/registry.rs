@@ -3,6 +3,7 @@
 //! Does not know the calls of the distribution protocol; the other files of this module make them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use reqwest::{Response, StatusCode, Url};
@@ -37,6 +38,8 @@ pub(in crate::registry) struct Registry {
     pub kept: Mutex<HashMap<Repository, Kept>>,
     /// Paths of repositories that the registry said it did not have, or without any tag.
     pub fresh: Mutex<HashSet<String>>,
+    /// Whether it refused a mount of a repository's blob into the same repository.
+    pub no_own_mounts: AtomicBool,
     /// Blobs that were asked for and missing, by path of the repository, until they are sent.
     pub missing: Mutex<HashSet<(String, Digest)>>,
     /// Lists of referrers that this run uses, by repository and subject; each is locked while it is
@@ -69,6 +72,7 @@ impl Registry {
             sessions: Mutex::default(),
             kept: Mutex::default(),
             fresh: Mutex::default(),
+            no_own_mounts: AtomicBool::default(),
             missing: Mutex::default(),
             listings: Mutex::default(),
             no_referrers: Mutex::default(),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::blobs::digest;
 use super::manifests::{Condition, Put, Refusal};
+use super::referrers_list::Listed;
 use super::registry::Registry;
 use crate::base::fault::Reason;
 use crate::content::{Error, Kind};
@@ -53,9 +54,9 @@ fn about_urls(document: &Document, error: Error) -> Error {
 }
 
 impl Registry {
-    /// Pushes a document by its digest, and notes it for the list of its subject if the registry
-    /// keeps none.
-    pub fn put_document(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+    /// Pushes a document by its digest, and adds it to the referrers of its subject if the registry
+    /// does not do so itself.
+    pub fn put_document(&self, repository: &Repository, document: &Document, listed: Listed) -> Result<(), Error> {
         let raw = Bytes::from_owner(document.shared());
         let name = document.digest().to_string();
         let put = self.put_always(repository, &name, document.media_type(), &raw);
@@ -71,7 +72,7 @@ impl Registry {
         };
         match document.subject() {
             Some(subject) if answer.header("oci-subject").is_none() => {
-                self.list_new(repository, subject.digest, document)
+                self.list_new(repository, subject.digest, document, listed)
             }
             _ => Ok(()),
         }
@@ -141,7 +142,8 @@ impl Registry {
         }
     }
 
-    /// Reads a tag that was set, by a PUT with this answer, until it names the wanted digest.
+    /// Reads a tag that was set, by a PUT with this answer, until it names the wanted digest. Where the
+    /// answer named it and nobody may read it, the error has [`Reason::Unreadable`].
     fn named_now(
         &self,
         repository: &Repository,
@@ -155,7 +157,7 @@ impl Registry {
         loop {
             let found = match self.tag_like(repository, tag, wanted, &Scopes::push(repository)) {
                 // It said that it stored just this under the tag, and lets nobody read it.
-                Err(error) if is_named && is_refusal(&error) => return Ok(()),
+                Err(error) if is_named && is_refusal(&error) => return Err(error.reason(Reason::Unreadable)),
                 found => found?,
             };
             if found == Some(wanted) {

@@ -137,10 +137,7 @@ impl Selecting {
     /// Class usage.
     pub fn options(&self) -> Result<Options, Fault> {
         Ok(Options {
-            filters: Filters {
-                platforms: self.platforms.clone(),
-                referrers: which("--referrers", &self.referrers)?,
-            },
+            filters: Filters { platforms: self.platforms.clone(), referrers: which("--referrers", &self.referrers)? },
             index: self.index.meaning(),
             foreign: self.foreign,
             with_images: self.lists.with_images(),

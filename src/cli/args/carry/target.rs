@@ -138,12 +138,7 @@ impl Target {
 ///
 /// # Errors
 /// Class usage; class io for a missing directory.
-fn target(
-    path: &Path,
-    subject: &str,
-    session: &Session<'_>,
-    channel: Option<&str>,
-) -> Result<(PathBuf, Name), Fault> {
+fn target(path: &Path, subject: &str, session: &Session<'_>, channel: Option<&str>) -> Result<(PathBuf, Name), Fault> {
     let full = session.path(path);
     // A `Path` drops a slash or dot at its end; a missing directory would then be taken for a
     // bundle's name.

@@ -101,14 +101,14 @@ impl Args {
         let annotations = self.annotations()?;
         let list = self.delta.list(session)?;
         let selectors = self.selecting.parse(list.is_empty(), session)?;
-        if self.channel.starts() && !self.channel.is_given() && !has_bundle(&selectors) {
+        let channel = self.channel.resolve()?;
+        if channel.starts() && !channel.is_given() && !has_bundle(&selectors) {
             let what = differs("--init-state", "--channel or a bundle: source", "neither");
             return Err(Fault::usage(what, "leave it out, or name the channel that starts"));
         }
         let options = self.selecting.options()?;
         session.reach = Reach::of(&self.network);
         let lock = self.lock.as_ref().map(|path| Lock::open(path, session)).transpose()?;
-        let channel = self.channel.resolve()?;
         let output = self.output(channel.is_given())?;
         let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
         Ok(Exporting {

@@ -1,11 +1,13 @@
 //! Tests of the import, layout to layout, with sources that lie and destinations that fail.
 
+mod advance;
 mod arrive;
 mod bases;
 mod ledger;
 mod liar;
 mod many;
 mod once;
+mod planned;
 mod recheck;
 mod rooms;
 mod sparse;
