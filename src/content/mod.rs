@@ -251,6 +251,9 @@ pub trait Inventory: Send + Sync {
     fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error>;
     /// Returns whether the place says that it has no such repository, or none with a tag. A place that
     /// does not say so returns `false`.
+    ///
+    /// # Errors
+    /// [`Kind::Absent`] if something must be made there before anything can be pushed.
     fn is_new(&self, _repository: &Repository) -> Result<bool, Error> {
         Ok(false)
     }

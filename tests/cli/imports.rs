@@ -452,6 +452,11 @@ fn a_project_or_repository_that_must_be_made_first_is_said_with_the_command() {
         let to = format!("{}/m", depot.server.host);
         let (told, _) = import(&bundle, &to, &[], 21);
         assert!(told["error"].to_string().replace("\\\"", "\"").contains(command), "{told}");
+        // A dry run pushes nothing, and knows it where the project is missing.
+        let dry = if body == harbor { 21 } else { 0 };
+        let (told, _) = import(&bundle, &to, &["--dry-run"], dry);
+        assert_eq!(told.to_string().contains("api/v2.0/projects"), dry == 21, "{told}");
+        let (told, _) = import(&bundle, &to, &[], 21);
         // Every repository is named, before anything is sent.
         assert_eq!(told["error"]["others"].as_array().unwrap().len(), 4, "{told}");
         assert!(depot.sent().is_empty());

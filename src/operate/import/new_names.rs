@@ -14,16 +14,25 @@ type Slot = Arc<Mutex<Option<bool>>>;
 
 /// Answers about repositories, each asked for at most once.
 #[derive(Default)]
-pub(super) struct NewNames(Mutex<HashMap<Repository, Slot>>);
+pub(super) struct NewNames {
+    slots: Mutex<HashMap<Repository, Slot>>,
+    /// Those that cannot be pushed to before something is made there.
+    unmade: Mutex<HashMap<Repository, Fault>>,
+}
 
 impl NewNames {
     fn slot(&self, repository: &Repository) -> Slot {
-        Arc::clone(lock(&self.0).entry(repository.clone()).or_default())
+        Arc::clone(lock(&self.slots).entry(repository.clone()).or_default())
     }
 
     /// Returns whether the repository is known not to exist. Asks nothing.
     pub(super) fn is_new(&self, repository: &Repository) -> bool {
-        lock(&self.0).get(repository).is_some_and(|slot| *lock(slot) == Some(true))
+        lock(&self.slots).get(repository).is_some_and(|slot| *lock(slot) == Some(true))
+    }
+
+    /// Returns why nothing can be pushed to the repository, as far as that is known.
+    pub(super) fn unmade(&self, repository: &Repository) -> Option<Fault> {
+        lock(&self.unmade).get(repository).cloned()
     }
 
     /// Returns whether the repository does not exist; called once something was not found there.
@@ -37,6 +46,10 @@ impl NewNames {
         let is_new = match context.destination.is_new(repository) {
             Ok(is_new) => is_new,
             Err(error) if error.class == Kind::Cancelled => return Err(context.at_destination(error)),
+            Err(error) if error.class == Kind::Absent => {
+                lock(&self.unmade).insert(repository.clone(), context.at_destination(error));
+                true
+            }
             // Then everything is asked for.
             Err(_) => false,
         };

@@ -50,6 +50,12 @@ pub(super) fn look(context: &Context, work: &Work, more: Vec<Fault>) -> Result<(
             Ok(())
         })?;
     }
+    // Otherwise the check of rights tells.
+    if context.request.dry_run {
+        for job in &work.jobs {
+            names.unmade(&job.repository).into_iter().for_each(|fault| job.fail(fault));
+        }
+    }
     bases::look(context, work)?;
     let going = context.request.keep_going;
     if going || (more.is_empty() && work.jobs.iter().all(|job| lock(&job.failed).is_none())) {

@@ -5,6 +5,12 @@
 
 use crate::registry::http::response::Answer;
 
+/// Returns whether the answer says that the project of a repository does not exist, so that nothing
+/// can be pushed there. That of a missing repository says nothing of the kind: many are made by a push.
+pub(in crate::registry) fn lacks_project(answer: &Answer) -> bool {
+    answer.says("NOT_FOUND") && answer.codes_and_messages().to_ascii_lowercase().contains("project")
+}
+
 /// Returns what to do about a push to `path` that `host` answered with 404.
 pub(in crate::registry) fn advice(host: &str, path: &str, answer: &Answer) -> String {
     let text = answer.codes_and_messages().to_ascii_lowercase();
@@ -13,7 +19,7 @@ pub(in crate::registry) fn advice(host: &str, path: &str, answer: &Answer) -> St
         return format!("make it first: aws ecr create-repository --repository-name {path}");
     }
     let project = path.split('/').next().unwrap_or(path);
-    if answer.says("NOT_FOUND") && text.contains("project") {
+    if lacks_project(answer) {
         return format!(
             "make the project first, in Harbor's page under Projects, or: curl -u USER -H 'Content-Type: application/json' \
              -d '{{\"project_name\":\"{project}\"}}' https://{host}/api/v2.0/projects"

@@ -164,7 +164,8 @@ impl Registry {
     }
 
     /// Returns whether the registry says that it does not have the repository, or none with a tag.
-    /// Any other answer is no statement.
+    /// Any other answer is no statement. That it does not have the project of the repository either is
+    /// an error of [`Kind::Absent`].
     pub fn is_new(&self, repository: &Repository) -> Result<bool, Error> {
         let url = self.at(repository, "tags/list?n=1")?;
         let call = Call::new(Method::GET, url, Scopes::pull(repository), format!("tags of {}", repository.path()));
@@ -172,6 +173,10 @@ impl Registry {
         let is_new = answer.status.as_u16() == 404 && NO_REPOSITORY.iter().any(|code| answer.says(code));
         if is_new {
             lock(&self.fresh).insert(repository.path().to_owned());
+        }
+        if is_new && absent::lacks_project(&answer) {
+            let advice = absent::advice(&self.http.name, repository.path(), &answer);
+            return Err(self.refusal(&answer, &call.request.subject).help(advice));
         }
         Ok(is_new)
     }
