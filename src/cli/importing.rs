@@ -172,7 +172,7 @@ impl Importing {
         let manifest = bundle.manifest();
         let tags = ChannelTags::open(self.believed.keeper(), &flow);
         if tags.is_none() && self.to.tag_conflict == TagConflict::Advance {
-            return Err(self.no_tags(manifest.channel.is_some()));
+            return Err(no_tags(manifest.channel.is_some()));
         }
         check_maps(&self.to.names.maps, names(manifest), session)?;
         let maps = self.to.maps(names(manifest), || self.network.rules(session))?;
@@ -202,19 +202,17 @@ impl Importing {
     }
 }
 
-impl Importing {
-    /// Returns the fault of an import that is to advance tags and has no state of them.
-    fn no_tags(&self, has_channel: bool) -> Fault {
-        let subject = "--tag-conflict advance";
-        if has_channel {
-            let what = differs(subject, "a directory for the state", "none: neither XDG_STATE_HOME nor HOME is set");
-            return Fault::usage(what, "name one with --state");
-        }
-        Fault::usage(
-            differs(subject, "a bundle of a channel", "one without"),
-            "have it exported with --channel, or move tags with --tag-conflict move",
-        )
+/// Returns the fault of an import that is to advance tags and has no state of them.
+fn no_tags(has_channel: bool) -> Fault {
+    let subject = "--tag-conflict advance";
+    if has_channel {
+        let what = differs(subject, "a directory for the state", "none: neither XDG_STATE_HOME nor HOME is set");
+        return Fault::usage(what, "name one with --state");
     }
+    Fault::usage(
+        differs(subject, "a bundle of a channel", "one without"),
+        "have it exported with --channel, or move tags with --tag-conflict move",
+    )
 }
 
 /// Writes the list of missing base content, if it was requested.

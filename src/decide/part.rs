@@ -23,7 +23,7 @@ pub enum Pick {
     /// A digest, in whatever repository.
     Digest(Digest),
     /// Names, as of a registry.
-    Names(Selector),
+    Names(Box<Selector>),
 }
 
 /// The tags that are taken, by index of the artifact.
@@ -42,7 +42,7 @@ impl Pick {
         let is_name = matches!(selector.source, From::Registry(_) | From::Tags { .. } | From::Repositories { .. });
         let is_plain = selector.rename.is_none() && selector.platforms.is_empty() && selector.referrers.is_empty();
         if is_name && is_plain {
-            return Ok(Self::Names(selector));
+            return Ok(Self::Names(Box::new(selector)));
         }
         let what = differs(
             format_args!("--select {text}"),
@@ -94,8 +94,10 @@ pub fn take(flow: &Flow, artifacts: &[Artifact], picks: &[Pick]) -> Result<Taken
                 }
                 Err(fault) => return Err(fault),
             },
-            Pick::Names(Selector { source: From::Registry(reference), .. }) => vec![reference.clone()],
-            Pick::Names(_) => Vec::new(),
+            Pick::Names(selector) => match &selector.source {
+                From::Registry(reference) => vec![reference.clone()],
+                _ => Vec::new(),
+            },
         };
         let mut is_taken = false;
         for reference in &references {
@@ -103,7 +105,7 @@ pub fn take(flow: &Flow, artifacts: &[Artifact], picks: &[Pick]) -> Result<Taken
         }
         let after: usize = taken.values().map(|tags| tags.len() + 1).sum();
         if !is_taken && after == before {
-            let selector = if let Pick::Names(selector) = pick { Some(selector) } else { None };
+            let selector = if let Pick::Names(selector) = pick { Some(&**selector) } else { None };
             faults.push(nothing(pick, artifacts, selector));
         }
     }
@@ -323,8 +325,7 @@ mod tests {
         let artifacts = [artifact("one", None, &["v1"]), artifact("two", None, &["v2"])];
         let pick = Pick::parse("h.example/a:v3").unwrap();
         let mut taken = Taken::new();
-        let Pick::Names(Selector { source: From::Registry(reference), .. }) = &pick else { panic!("{pick}") };
-        assert!(!by_name(&artifacts, reference, &mut taken) && taken.is_empty());
+        assert!(!by_name(&artifacts, &"h.example/a:v3".parse().unwrap(), &mut taken) && taken.is_empty());
         let fault = nothing(&pick, &artifacts, None);
         assert!(fault.what.ends_with("found h.example/a:v1, h.example/a:v2"), "{fault}");
     }

@@ -61,6 +61,8 @@ mod azurite;
 #[cfg(feature = "online")]
 #[path = "../support/cloud.rs"]
 mod cloud;
+#[path = "../support/depot.rs"]
+mod depot;
 #[path = "../support/saved.rs"]
 mod saved;
 #[path = "../support/server.rs"]

@@ -24,7 +24,7 @@ pub struct Ready<'a> {
 /// How the content is read.
 enum Content<'a> {
     /// All files are at hand and were checked.
-    Checked(BundleCheck<'a>),
+    Checked(Box<BundleCheck<'a>>),
     /// A stream, read once.
     Stream(Bytes),
     /// Media that are changed on request.
@@ -49,10 +49,10 @@ impl<'a> Ready<'a> {
         let content = match rest {
             Some(rest) => Content::Stream(rest),
             None if !select.is_empty() => {
-                Content::Checked(BundleCheck::open_part(bundle, flow, select)?.with_scanner(scanner))
+                Content::Checked(Box::new(BundleCheck::open_part(bundle, flow, select)?.with_scanner(scanner)))
             }
             None if scanner.is_none() && can_ask && bundle.lacks_any() => Content::Media,
-            None => Content::Checked(BundleCheck::open(bundle, flow)?.with_scanner(scanner)),
+            None => Content::Checked(Box::new(BundleCheck::open(bundle, flow)?.with_scanner(scanner))),
         };
         Ok(Self { bundle, content })
     }
@@ -72,7 +72,7 @@ impl<'a> Ready<'a> {
         };
         match self.content {
             Content::Checked(check) => {
-                let done = run(flow, &Request { source: bundle, check: &check, ..*request });
+                let done = run(flow, &Request { source: bundle, check: &*check, ..*request });
                 (done, check.into_scanned())
             }
             Content::Stream(rest) => {

@@ -22,6 +22,7 @@ mod notes;
 mod outcome;
 pub mod part;
 mod plan;
+mod planner;
 mod preflight;
 mod prepare;
 mod presence;

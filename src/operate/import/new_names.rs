@@ -9,7 +9,7 @@ use crate::base::lock::lock;
 use crate::content::Kind;
 use crate::oci::Repository;
 
-/// What is known of a repository; locked while the destination is asked.
+/// Answer about a repository, once it is known; locked while the destination is asked.
 type Slot = Arc<Mutex<Option<bool>>>;
 
 /// Answers about repositories, each asked for at most once.

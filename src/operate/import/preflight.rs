@@ -32,8 +32,8 @@ type Whole<'a> = Mutex<HashSet<(&'a Repository, Digest)>>;
 pub(super) fn look(context: &Context, work: &Work, more: Vec<Fault>) -> Result<(), Fault> {
     let (names, whole) = (NewNames::default(), Whole::default());
     // Whether the subject of an untagged artifact is there is known once all tags were asked for.
-    let (named, others): (Vec<&Job>, Vec<&Job>) = work.jobs.iter().partition(|job| !job.artifact.tags.is_empty());
-    for jobs in [named, others] {
+    let (tagged, others): (Vec<&Job>, Vec<&Job>) = work.jobs.iter().partition(|job| !job.artifact.tags.is_empty());
+    for jobs in [tagged, others] {
         context.workers.each(&jobs, |job| {
             let mut found = Needs::default();
             let (mut faults, names_it) = tags(context, &names, job, &mut found)?;
@@ -151,7 +151,7 @@ struct Look<'a, 'w> {
     job: &'w Job<'w>,
 }
 
-impl<'w> Look<'_, 'w> {
+impl Look<'_, '_> {
     /// Finds out which documents are missing. `names_it`: a tag there names the artifact.
     fn documents(&self, names_it: bool, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
         let (context, job) = (self.context, self.job);

@@ -52,10 +52,9 @@ pub(super) fn look(context: &Context, work: &Work, names: &NewNames) -> Result<(
                         break;
                     }
                 }
-                Ok(false) => {}
                 Err(error) if error.class == Kind::Cancelled => return Err(context.at_destination(error)),
-                // It is asked again when it is sent, and what then fails is told.
-                Err(_) => {}
+                // After an error it is asked again when it is sent, and what then fails is told.
+                Ok(false) | Err(_) => {}
             }
         }
         Ok(())

@@ -39,6 +39,8 @@ type Expected<'p> = (&'p Repository, Thing);
 /// Time after which everything is asked for once more before it is tagged: shorter runs rely on what
 /// the destination checks when it takes a manifest.
 const TRUSTED_FOR: Duration = Duration::from_secs(60);
+/// State of content that a place does not keep.
+const TWICE: &str = "was sent twice and is not there";
 
 /// Returns whether to look for everything: the destination takes manifests without what they need, a
 /// receipt states what it had before the first tag, or that was long ago.
@@ -80,12 +82,13 @@ pub(super) fn look(context: &Context, work: &Work, jobs: &[&Job]) -> Result<Impo
         needs.leaves.extend(gone);
     }
     let counts = blobs::send(context, work, &Which::Again(&places))?;
-    let sent = manifests::send(context, work, &Which::Again(&places));
-    // That names what is missing, where a refused manifest does not.
-    if sent.as_ref().err().is_none_or(|fault| fault.reason == Some(Reason::PartsMissing)) {
-        tell(context, jobs, &lacking(context, jobs)?, "was sent twice and is not there", |_, _| true)?;
-    }
-    sent.map(|()| counts)
+    // A missing blob is named here; the refusal of a manifest would not name it.
+    let mut gone = lacking(context, jobs)?;
+    gone.retain(|(_, thing)| matches!(thing, Thing::Blob(..)));
+    tell(context, jobs, &gone, TWICE, |_, _| true)?;
+    manifests::send(context, work, &Which::Again(&places))?;
+    tell(context, jobs, &lacking(context, jobs)?, TWICE, |_, _| true)?;
+    Ok(counts)
 }
 
 /// Records a fault in each job with a missing thing for which `concerns` is true.

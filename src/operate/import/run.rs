@@ -7,11 +7,10 @@ use super::context::Context;
 use super::documents::Documents;
 use super::notes::BlobNotes;
 use super::outcome::{self, Imported};
-use super::plan::Plan;
 use super::request::Request;
 use super::work::{Job, Work};
 use super::workers::Workers;
-use super::{blobs, first_of_form, lists, manifests, part, preflight, prepare, read_back, recheck, tag_notes};
+use super::{blobs, first_of_form, lists, manifests, part, planner, preflight, prepare, read_back, recheck, tag_notes};
 use crate::base::fault::Fault;
 use crate::base::lock::lock;
 use crate::flow::{Event, Flow};
@@ -64,7 +63,7 @@ fn carry_out(context: &Context, work: &Work, collisions: Vec<Fault>) -> Result<I
     let check = context.request.check;
     preflight::look(context, work, collisions)?;
     check.before_push()?;
-    let plan = Plan::of(context, work);
+    let plan = planner::make(context, work);
     let mounted = work.jobs.iter().map(|job| lock(&job.needs).mounted).sum();
     let mut counts =
         Imported { mounted, present: work.there.found.load(Ordering::Relaxed), plan, ..Imported::default() };

@@ -85,7 +85,7 @@ pub(super) struct Needs {
     /// Number of base blobs that were mounted for it, or in a dry run would be.
     pub mounted: u64,
     pub tags: Vec<Tag>,
-    /// What those of `tags` that exist name now.
+    /// Digests that those of `tags` that exist name now.
     pub moved: HashMap<Tag, Digest>,
     pub kept: Vec<Tag>,
     /// Whether the destination was queried.
@@ -122,7 +122,7 @@ pub(super) type Form = (String, Option<String>);
 impl Shape {
     /// Returns the form of the document.
     pub(super) fn form(&self) -> Form {
-        (self.descriptor.media_type.to_string(), self.shown_type.clone())
+        (self.descriptor.media_type.clone(), self.shown_type.clone())
     }
 }
 
