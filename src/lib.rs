@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 8 program | `main` | the call of the command line |
 //! | 7 command line | [`cli`] | arguments, output, exit codes |
-//! | 6 operations | `operate` | export, verify, import, copy, diff, sign |
+//! | 6 operations | `operate` | export, verify, import, copy, diff, emit, sign |
 //! | 5 decisions | `decide` | selection, lists of other tools, plan, names at the destination, deltas, wanted lists |
 //! | 5 edge | `serve` | the read-only registry over HTTP |
 //! | 4 places | [`bundle`], `registry`, `layout`, `archive`, `files`, `storage`, [`scan`], `secret`, `identity`, `keys` | implementations of the traits of [`content`]; scanners; sources of secrets; identities in a cloud; keys on cards and HSMs |

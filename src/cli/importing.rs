@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::bundle::{asking, can_ask, open_place};
 use super::args::carry::delta::{self, WantedOut};
@@ -16,21 +16,23 @@ use super::args::scan;
 use super::args::trust::Believed;
 use super::network::Network;
 use super::output::Outcome;
+use super::progress::size as show;
 use super::reach::Reach;
 use super::session::Session;
 use super::writing::receipt_write::{Slip, Written};
 use crate::base::fault::{Fault, differs};
 use crate::base::lock::{into_inner, lock};
+use crate::base::shard::Shard;
 use crate::bundle::Trusted;
 use crate::bundle::stream::Bytes;
 use crate::decide::part::Pick;
 use crate::decide::route::Route;
 use crate::decide::select::Referrers;
 use crate::oci::Digest;
-use crate::operate::import::from_bundle::Ready;
+use crate::operate::import::from_bundle::{Ready, share};
 use crate::operate::import::receipt_data::{Allowed, Facts};
 use crate::operate::import::tag_book::ChannelTags;
-use crate::operate::import::{Imported, Ledger, MissingBase, NoCheck, Request, Sides, TagBook, TagConflict};
+use crate::operate::import::{Goal, Imported, Ledger, MissingBase, NoCheck, Request, Sides, TagBook, TagConflict};
 use crate::operate::report_data;
 use crate::scan::{Scanner, Summary};
 
@@ -52,6 +54,10 @@ pub struct Importing {
     pub select: Vec<Pick>,
     /// Referrers to import.
     pub referrers: Referrers,
+    /// Whether to send only blobs, without manifests and tags.
+    pub blobs_only: bool,
+    /// The only part of the blobs to send.
+    pub shard: Option<Shard>,
     /// The receipt, if one is written.
     pub slip: Option<Slip>,
     /// The list of missing base content, if one is written.
@@ -122,6 +128,7 @@ impl Importing {
                 account: books.account.map(into_inner).unwrap_or_default(),
                 fault: done.as_ref().err().or(partial.as_ref()),
                 scan: books.scanned.as_ref(),
+                run: session.pipeline_run.as_deref(),
             };
             match slip.write(facts, session) {
                 Ok(written) => {
@@ -134,8 +141,12 @@ impl Importing {
         }
         let (outcome, imported) = match done {
             Ok(done) => {
-                let mut outcome = self.to.told(&done, ("import", "imported"), more, &last);
-                if session.reports() {
+                let mut outcome = if self.blobs_only {
+                    self.sent(&done, more, &last)
+                } else {
+                    self.to.told(&done, ("import", "imported"), more, &last)
+                };
+                if session.reports() && !self.blobs_only {
                     let how = (&*self.to.shown, order, self.to.dry_run);
                     let scan = books.scanned.as_ref().map(scan::check);
                     outcome.page =
@@ -178,6 +189,7 @@ impl Importing {
         let maps = self.to.maps(names(manifest), || self.network.rules(session))?;
         let opened = self.to.open(session, |session| self.network.destination(session))?;
         let route = &*books.route.insert(self.to.route(opened.place, maps));
+        let own = self.shard.map(|shard| share(bundle, shard));
         let request = Request {
             source: bundle,
             destination: &*opened.destination,
@@ -191,6 +203,7 @@ impl Importing {
             dry_run: self.to.dry_run,
             sides: Sides { destination: opened.side, ..Sides::BUNDLE },
             select: &self.select,
+            goal: if self.blobs_only { Goal::Blobs(own.as_ref()) } else { Goal::Whole },
             referrers: &self.referrers,
             siblings: None,
             wanted: Some(&books.lacking),
@@ -213,6 +226,36 @@ fn no_tags(has_channel: bool) -> Fault {
         differs(subject, "a bundle of a channel", "one without"),
         "have it exported with --channel, or move tags with --tag-conflict move",
     )
+}
+
+impl Importing {
+    /// Returns the outcome of an import that sent only blobs.
+    fn sent(&self, done: &Imported, more: Value, last: &str) -> Outcome {
+        let word = if self.to.dry_run { "would send" } else { "sent" };
+        let part = self.shard.map(|shard| format!(" of shard {shard}")).unwrap_or_default();
+        let text = format!(
+            "{word}  {} blobs{part} to {} ({}), {} mounted, {} there already\n{last}next       nothing refers to them \
+             yet: run this import without --blobs-only\n",
+            done.pushed,
+            self.to.shown,
+            show(done.bytes),
+            done.mounted,
+            done.present
+        );
+        let mut result = json!({
+            "to": self.to.shown, "dry_run": self.to.dry_run, "blobs_only": true,
+            "shard": self.shard.map(|shard| shard.to_string()),
+            "blobs": { "pushed": done.pushed, "mounted": done.mounted, "present": done.present }, "bytes": done.bytes,
+        });
+        if let (Value::Object(result), Value::Object(more)) = (&mut result, more) {
+            result.extend(more);
+        }
+        let outcome = Outcome::new(text, result);
+        match done.fault() {
+            Some(fault) => outcome.failed(fault),
+            None => outcome,
+        }
+    }
 }
 
 /// Writes the list of missing base content, if it was requested.

@@ -24,6 +24,7 @@ pub mod detect;
 pub mod diff_text;
 pub mod environment;
 pub mod exit;
+pub mod help;
 pub mod output;
 pub mod pem;
 pub mod progress;
@@ -32,6 +33,7 @@ pub mod report_files;
 pub mod run;
 pub mod session;
 pub mod streams;
+pub mod tallies;
 pub mod trusted_file;
 pub mod world;
 
@@ -50,6 +52,7 @@ cfg_if! {
         pub mod access_log;
         pub mod containers;
         pub mod network;
+        pub mod pipelines;
         pub mod reach;
     } else {
         #[path = "no_containers.rs"]

@@ -34,6 +34,14 @@ fn read(path: &Path, mut file: File, most: u64) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
+/// Reads the receipt at `path`, whose file is open. Its signatures are not checked.
+///
+/// # Errors
+/// Class format, io.
+pub fn load(path: &Path, file: File) -> Result<Receipt, Fault> {
+    Receipt::parse(&read(path, file, MAX_RECEIPT)?).map_err(|fault| fault.within(escape(&path.to_string_lossy())))
+}
+
 fn envelope(path: &Path) -> Result<Option<Envelope>, Fault> {
     let path = signature_path(path);
     let file = match system::open_file(&path) {
@@ -161,6 +169,9 @@ fn custody(receipt: &Receipt) -> String {
     let mut text = format!("bundle id  {}\nmade       {}\n", bundle.id, bundle.created);
     if let (Some(channel), Some(epoch), Some(sequence)) = (&bundle.channel, bundle.epoch, bundle.sequence) {
         text.push_str(&format!("channel    {} {epoch}/{sequence}\n", escape(channel)));
+    }
+    if let Some(run) = &receipt.run {
+        text.push_str(&format!("run        {}\n", escape(run)));
     }
     for signer in &receipt.signers {
         let who = match (&signer.holder, &signer.role) {

@@ -5,9 +5,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use super::help::{overview, planned, screens};
 use super::output::{Outcome, Report};
 use super::progress::{self, Progress};
 use super::reach::Reach;
@@ -50,6 +51,11 @@ fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Faul
         #[cfg(feature = "online")]
         Command::Online(command) => command.run(session),
     }
+}
+
+/// Returns the grammar of all commands, with its help.
+fn grammar() -> clap::Command {
+    screens::apply(Line::command())
 }
 
 /// Runs another command line in a running session.
@@ -107,7 +113,7 @@ fn clean(ended: Result<Outcome, Fault>, secrets: &Secrets) -> Result<Outcome, Fa
 
 fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
     let kept = world.keep_memory();
-    let grammar = Line::command();
+    let grammar = grammar();
     let typed = environment::read(&grammar, &world.args, &world.env);
     told.json = typed.json;
     told.words = typed.words.join(" ");
@@ -148,7 +154,16 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
         outfile::unmounted(&world.path(path)).into_iter().for_each(|warning| flow.warn(warning));
     }
     told.sheets = Sheets::open(&globals.reports, &told.words, world)?.hiding(Arc::clone(&secrets));
-    let mut session = Session { world, flow, globals, audit: None, reach: Reach::default(), run_line };
+    let mut session = Session {
+        world,
+        flow,
+        globals,
+        audit: None,
+        pipeline_run: None,
+        reach: Reach::default(),
+        run_line,
+        grammar: self::grammar,
+    };
     session.audit = note_begin(&session, &told.words, subject)?.map(Arc::new);
     told.audit.clone_from(&session.audit);
     dispatch(command, &mut session)
@@ -172,10 +187,18 @@ fn not_a_command(error: &clap::Error, words: &str) -> Result<Outcome, Fault> {
             return Ok(Outcome::new(text, result));
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            let what = differs(format!("packmule {words}").trim_end(), "a command", "none");
+            if words.is_empty() {
+                let text = overview::page(&Line::command());
+                let result = serde_json::json!({ "text": text });
+                return Ok(Outcome::new(text, result));
+            }
+            let what = differs(format!("packmule {words}"), "a command", "none");
             return Err(Fault::new(Class::Usage, what).help(help_for(words)));
         }
         _ => {}
+    }
+    if let Some(later) = later(error, words) {
+        return Err(later);
     }
     let said = text.strip_prefix("error: ").unwrap_or(&text);
     let said = said.split("\n\nUsage:").next().unwrap_or(said);
@@ -186,6 +209,30 @@ fn not_a_command(error: &clap::Error, words: &str) -> Result<Outcome, Fault> {
     Err(Fault::new(Class::Usage, one_line(what)).help(if tip.is_empty() { help_for(words) } else { tip }))
 }
 
+/// Returns the fault for a command or an option that only a later version has.
+fn later(error: &clap::Error, words: &str) -> Option<Fault> {
+    let named = |kind| match error.get(kind) {
+        Some(ContextValue::String(name)) => Some(name),
+        _ => None,
+    };
+    let subject = match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let name = named(ContextKind::InvalidSubcommand)?;
+            planned::is_command(name).then(|| format!("command {name}"))?
+        }
+        ErrorKind::UnknownArgument => {
+            let name = named(ContextKind::InvalidArg)?;
+            planned::is_option(words, name).then(|| format!("{words} {name}"))?
+        }
+        _ => return None,
+    };
+    let what = differs(subject, "one of this version", "one that comes with a later version");
+    Some(Fault::new(Class::Usage, what).help(help_for(words)))
+}
+
 fn help_for(words: &str) -> String {
     format!("see `packmule {words} --help`").replace("  ", " ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,6 +96,7 @@ pub fn run(
             dry_run: request.dry_run,
             sides: request.sides,
             select: &[],
+            goal: import::Goal::Whole,
             referrers: &Referrers::All,
             siblings: request.is_one_place.then_some(&planned.origins),
             wanted: None,

@@ -6,11 +6,13 @@ use cfg_if::cfg_if;
 pub mod diff;
 pub mod freshness;
 pub mod report_data;
+pub mod tallies;
 pub mod verify;
 
 cfg_if! {
     if #[cfg(feature = "carry")] {
         pub mod copy;
+        pub mod emit;
         pub mod export;
         pub mod import;
         pub mod sign;
@@ -19,7 +21,9 @@ cfg_if! {
 
 cfg_if! {
     if #[cfg(feature = "online")] {
+        pub mod pipeline;
         pub mod serve;
         pub mod transfer;
+        pub mod watch;
     }
 }

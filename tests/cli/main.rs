@@ -23,11 +23,14 @@ mod credentials;
 mod delta;
 #[cfg(feature = "online")]
 mod directories;
+mod emit;
 mod errors;
 mod frame;
 mod from_bundle;
 mod imports;
 mod key;
+#[cfg(feature = "online")]
+mod kubernetes;
 mod layouts;
 mod left_out;
 #[cfg(feature = "online")]
@@ -36,10 +39,12 @@ mod lists;
 mod login;
 #[cfg(feature = "online")]
 mod ls;
+mod pipelines;
 mod pipes;
 mod platforms;
 mod program;
 mod races;
+mod readme;
 mod receipt_bases;
 mod receipts;
 #[cfg(feature = "online")]
@@ -49,10 +54,14 @@ mod round_trip;
 mod rule;
 mod scan;
 mod scan_layers;
+#[cfg(feature = "online")]
+mod shards;
 mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;
 mod tour;
+#[cfg(feature = "online")]
+mod watch;
 mod writes;
 
 #[cfg(feature = "online")]

@@ -13,10 +13,11 @@ use super::serve_clients::{Process, says};
 use super::served::Site;
 
 /// A containerd of the test's own, killed on drop.
-struct Containerd(Child);
+pub struct Containerd(Child);
 
 impl Containerd {
-    fn start(program: &str, dir: &Path) -> Self {
+    /// Starts it with its folders, configuration and socket `s` in `dir`.
+    pub fn start(program: &str, dir: &Path) -> Self {
         let shown = dir.display();
         let config = format!(
             "version = 2\nroot = \"{shown}/root\"\nstate = \"{shown}/state\"\n\

@@ -1,5 +1,5 @@
 //! `cargo xtask bench
-//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|import|many|delta|policy|serve]`: packmule
+//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|import|many|delta|policy|serve|shards]`: packmule
 //! compared with the machine's limits, as ratios within one run, with files in the page cache.
 //!
 //! Every measurement has a reference: runs on the same bytes and the same kind of registry
@@ -15,6 +15,7 @@ mod manifest;
 mod memory;
 mod policy;
 mod serve;
+mod shards;
 mod speed;
 mod transfer;
 mod volumes;
@@ -90,6 +91,10 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
             shell::stage("serve, a bundle of 10 GiB", || bench.serve_start(&corpus::sparse(10)?))?;
         }
     }
+    if wanted("shards") {
+        let even = shell::stage("corpus", corpus::even)?;
+        shell::stage("shards", || bench.shards(&even))?;
+    }
     if wanted("worst") {
         shell::stage("worst", || bench.worst(root))?;
     }
@@ -114,7 +119,9 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
             return bench.end();
         }
     }
-    if parts.iter().all(|part| ["worst", "manifest", "blobs", "artifacts", "policy", "serve", "small"].contains(part))
+    if parts
+        .iter()
+        .all(|part| ["worst", "manifest", "blobs", "artifacts", "policy", "serve", "shards", "small"].contains(part))
         && !parts.is_empty()
     {
         return bench.end();

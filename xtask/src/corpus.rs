@@ -47,6 +47,11 @@ pub fn many() -> Result<PathBuf, Failed> {
     cached("bench/many", |partial, _| bulk::many(partial))
 }
 
+/// Builds the image with 48 layers of one size if it does not exist.
+pub fn even() -> Result<PathBuf, Failed> {
+    cached("bench/even", |partial, _| bulk::even(partial))
+}
+
 /// Builds `images` images of 10,000 small layers each if they do not exist.
 pub fn crowd(images: u64) -> Result<PathBuf, Failed> {
     cached(&format!("bench/crowd{images}"), |partial, _| bulk::crowd(partial, images))

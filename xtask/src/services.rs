@@ -94,6 +94,8 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
         "crane",
         "ctr",
         "helm",
+        "k3s",
+        "kustomize",
         "podman",
         "oras",
         "regctl",

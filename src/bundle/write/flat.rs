@@ -95,7 +95,7 @@ pub fn write(
     }
     sync_folders(&root)?;
     left_out.reverse();
-    Ok(Written { left_out, ..publish::finish(flow, output, manifest, options)? })
+    Ok(Written { left_out, ..publish::finish(flow, output, manifest, &[], options)? })
 }
 
 /// Passes a whole file to the store. `path` is its path below the bundle's folder.

@@ -115,11 +115,18 @@ pub fn forget_after(output: &Output, count: usize) -> Result<(), Error> {
     if output.is_store() { Ok(()) } else { sent::retain(output, sent::read(output)?, |volume| volume <= count) }
 }
 
-/// Finishes a bundle: all files that `manifest` describes were put.
+/// Finishes a bundle: all files that `manifest` describes were put. `sums` are those of the frames as
+/// they were written ([`Built::sum`](crate::bundle::frames::built::Built::sum)); none for form flat.
 ///
 /// # Errors
 /// [`Class::Io`], those of read-back and signing, [`Class::Cancelled`] before the first final name.
-pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options<'_>) -> Result<Written, Error> {
+pub fn finish(
+    flow: &Flow,
+    output: &Output,
+    manifest: Manifest,
+    sums: &[u64],
+    options: Options<'_>,
+) -> Result<Written, Error> {
     let bytes = manifest.to_bytes();
     if check_ends(&bytes).is_err() {
         return Err(Error::new(
@@ -136,7 +143,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     let volumes: Vec<String> = (1..=manifest.volumes.len()).map(|number| manifest.name.volume(number)).collect();
     let place = store.settle(&volumes).map_err(fault)?;
     if let Some(read_back) = options.read_back {
-        read_back(place, &manifest, flow)?;
+        read_back(place, &manifest, sums, flow)?;
     }
     let signatures = (options.sign)(&bytes)?;
     flow.check()?;

@@ -74,12 +74,12 @@ pub fn write(
     let mut input = Cow::Borrowed(input);
     let mut wrong = HashSet::new();
     let mut left_out = Vec::new();
-    let volumes = loop {
+    let (volumes, sums) = loop {
         settle(output, &input, &pieces, &mut journal)?;
         flow.event(Event::Stage { name: "writing", bytes: tar.length(), items: input.blobs.len() as u64 });
         let (member, what) = match pass(flow, source, output, &input, (&tar, &pieces), &mut journal, options.leave_out)
         {
-            Ok(volumes) => break volumes,
+            Ok(written) => break written,
             Err(Trouble::Damaged { frame }) => {
                 output.store().settle(&[]).map_err(fault)?;
                 journal.truncate(frame)?;
@@ -109,7 +109,7 @@ pub fn write(
         }
     };
     let manifest = input.manifest(journal.into_frames(), volumes);
-    Ok(Written { left_out, ..publish::finish(flow, output, manifest, options)? })
+    Ok(Written { left_out, ..publish::finish(flow, output, manifest, &sums, options)? })
 }
 
 /// Makes journal and volumes agree: keeps the longest run of frames that both hold, and nothing

@@ -2,6 +2,7 @@
 //! (feature `carry`).
 
 pub mod earlier;
+pub mod emitted;
 pub mod newfile;
 pub mod passphrase;
 pub mod receipt_write;

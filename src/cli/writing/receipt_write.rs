@@ -57,6 +57,10 @@ enum Out {
 
 /// A receipt that was written.
 pub struct Written {
+    /// Path of its file.
+    pub path: PathBuf,
+    /// The receipt.
+    pub receipt: crate::receipt::Receipt,
     /// Text for people.
     pub line: String,
     /// Value for programs.
@@ -243,7 +247,7 @@ impl Slip {
         if let Some(moved) = moved {
             json["earlier"] = json!(moved);
         }
-        Ok(Written { line, json })
+        Ok(Written { path: self.path.clone(), receipt, line, json })
     }
 
     /// Renames the new receipt to its final name; returns where an earlier one was moved.

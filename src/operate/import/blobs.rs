@@ -80,7 +80,8 @@ pub(super) fn send(context: &Context, work: &Work, which: &Which) -> Result<Impo
 pub(super) fn tasks<'p>(context: &Context, work: &'p Work<'_>, which: &Which) -> Vec<Task<'p>> {
     let mut tasks: HashMap<Digest, Task<'p>> = HashMap::new();
     for job in work.jobs.iter().filter(|job| !job.is_out() && which.takes(job)) {
-        for blob in &lock(&job.needs).leaves {
+        let needs = lock(&job.needs);
+        for blob in needs.leaves.iter().filter(|blob| context.request.goal.has(&blob.digest)) {
             let is_brought = || context.notes.get(&job.repository, blob.digest).is_some();
             let is_left = match which {
                 Which::Rest | Which::Of(_) => is_brought(),

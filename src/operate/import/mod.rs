@@ -40,7 +40,9 @@ mod workers;
 pub use self::ledger::Ledger;
 pub use self::outcome::{Done, Imported, Landed};
 pub use self::plan::{Plan, Planned, Sum};
-pub use self::request::{ImportCheck, Intended, MissingBase, Named, NoCheck, Request, Sides, TagBook, TagConflict};
+pub use self::request::{
+    Goal, ImportCheck, Intended, MissingBase, Named, NoCheck, Request, Sides, TagBook, TagConflict,
+};
 pub use self::run::run;
 
 #[cfg(test)]

@@ -85,6 +85,9 @@ fn rights(context: &Context, work: &Work) -> Result<(), Fault> {
         let (jobs, first) = written.entry(&job.repository).or_default();
         jobs.push(job);
         for leaf in needs.leaves.iter().filter(|leaf| !known.contains_key(&leaf.digest)) {
+            if !context.request.goal.has(&leaf.digest) {
+                continue;
+            }
             // A blob of several repositories is sent to one of them and mounted in the others.
             if sent.insert(leaf.digest) && first.as_ref().is_none_or(|first| first.size < leaf.size) {
                 *first = Some(leaf.clone());

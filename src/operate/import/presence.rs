@@ -26,7 +26,8 @@ pub(super) fn look(context: &Context, work: &Work, names: &NewNames) -> Result<(
     let mut known = implied(context, work);
     let mut needed: BTreeMap<Digest, (Descriptor, BTreeSet<&Repository>)> = BTreeMap::new();
     for job in work.jobs.iter().filter(|job| !job.is_out()) {
-        for leaf in &lock(&job.needs).leaves {
+        let needs = lock(&job.needs);
+        for leaf in needs.leaves.iter().filter(|leaf| context.request.goal.has(&leaf.digest)) {
             needed.entry(leaf.digest).or_insert_with(|| (leaf.clone(), BTreeSet::new())).1.insert(&job.repository);
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Values and one trait; nothing is done here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use super::ledger::Ledger;
@@ -63,6 +63,31 @@ pub trait TagBook: Sync {
     fn record(&self, tags: &[Named<'_>]) -> Result<(), Fault>;
 }
 
+/// How far an import goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Goal<'a> {
+    /// Blobs, documents and tags.
+    #[default]
+    Whole,
+    /// Blobs alone, these or all: no document and no tag. Another import does the rest.
+    Blobs(Option<&'a HashSet<Digest>>),
+}
+
+impl Goal<'_> {
+    /// Returns whether a blob is sent, if it is missing.
+    pub fn has(&self, blob: &Digest) -> bool {
+        match self {
+            Self::Whole | Self::Blobs(None) => true,
+            Self::Blobs(Some(own)) => own.contains(blob),
+        }
+    }
+
+    /// Returns whether documents and tags follow.
+    pub const fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole)
+    }
+}
+
 /// Fault classes of the two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sides {
@@ -119,6 +144,8 @@ pub struct Request<'a> {
     pub sides: Sides,
     /// Names of the artifacts to import; all of them if there is none.
     pub select: &'a [Pick],
+    /// How far to go.
+    pub goal: Goal<'a>,
     /// Referrers to import; the others are left out.
     pub referrers: &'a Referrers,
     /// Repositories at the destination's own place that have blobs of the source: mounted from

@@ -73,6 +73,13 @@ fn carry_out(context: &Context, work: &Work, collisions: Vec<Fault>) -> Result<I
         counts.mounted += counts.plan.sum.mounted;
         return Ok(counts);
     }
+    if !context.request.goal.is_whole() {
+        // Nothing refers to the blobs yet: whoever imports the rest looks for all of them again.
+        counts.add(&blobs::send(context, work, &Which::Rest)?);
+        check.before_tags()?;
+        context.destination.finish().map_err(|error| context.at_destination(error))?;
+        return Ok(counts);
+    }
     let begun = context.flow.clock().elapsed();
     let first = first_of_form::choose(context, work);
     if !first.is_empty() {

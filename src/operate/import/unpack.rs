@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::outcome::Imported;
-use super::request::{self, ImportCheck, Sides, TagConflict};
+use super::request::{self, Goal, ImportCheck, Sides, TagConflict};
 use crate::base::fault::{Class, Fault};
 use crate::content::Source;
 use crate::decide::route::{Place, Route};
@@ -50,6 +50,7 @@ pub fn run(flow: &Flow, request: &Request) -> Result<Imported, Fault> {
         dry_run: false,
         sides: Sides { destination: Class::Io, ..Sides::BUNDLE },
         select: &[],
+        goal: Goal::Whole,
         referrers: &Referrers::All,
         siblings: None,
         wanted: None,

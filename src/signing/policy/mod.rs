@@ -177,6 +177,19 @@ impl Policy {
     /// # Errors
     /// [`Refusal`], of class signature before trust.
     pub fn judge_all(&self, statement: &[u8], envelopes: &[Envelope]) -> Result<Judgement, Refusal> {
+        self.judge_by(self.threshold, statement, envelopes)
+    }
+
+    /// Like [`Policy::judge`], but one signature under any of the keys is enough: for what a machine says of
+    /// its own work, not for bundles.
+    ///
+    /// # Errors
+    /// [`Refusal`], of class signature before trust.
+    pub fn vouches(&self, statement: &[u8], envelope: &Envelope) -> Result<Judgement, Refusal> {
+        self.judge_by(1, statement, std::slice::from_ref(envelope))
+    }
+
+    fn judge_by(&self, needed: usize, statement: &[u8], envelopes: &[Envelope]) -> Result<Judgement, Refusal> {
         let judgement = self.check(statement, envelopes)?;
         if judgement.good.is_empty() && !judgement.ended.is_empty() {
             return Err(Distrust::Ended { found: judgement.ended }.into());
@@ -184,8 +197,8 @@ impl Policy {
         if judgement.good.is_empty() {
             return Err(Distrust::Unknown { found: judgement.unknown }.into());
         }
-        if judgement.good.len() < self.threshold {
-            return Err(Distrust::TooFew { needed: self.threshold, good: judgement.good }.into());
+        if judgement.good.len() < needed {
+            return Err(Distrust::TooFew { needed, good: judgement.good }.into());
         }
         Ok(judgement)
     }

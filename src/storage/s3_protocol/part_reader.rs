@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_few_and_large_enough() {
+    fn t18_objects_of_any_size_have_few_enough_parts() {
         assert_eq!(part_size(0), 8 << 20);
         assert_eq!(part_size(9000 * (8 << 20)), 8 << 20);
         for size in [9000 * (8 << 20) + 1, 5 << 40, u64::MAX / 2] {

@@ -8,6 +8,7 @@ mod proxy;
 mod resumed;
 mod stores;
 mod strangers;
+mod watching;
 
 use std::path::PathBuf;
 use std::sync::Arc;

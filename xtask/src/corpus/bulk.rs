@@ -69,6 +69,16 @@ pub fn many(dir: &Path) -> Result<(), Failed> {
     layout.finish()
 }
 
+/// Builds one image with 48 layers of 32 MiB.
+pub fn even(dir: &Path) -> Result<(), Failed> {
+    let mut layout = Layout::new(dir)?;
+    let layers: Result<Vec<Layer>, Failed> =
+        (0..48).map(|seed| layer(&mut layout, dir, 300 + seed, 32 * MIB)).collect();
+    let image = recipe::image(&mut layout, "amd64", &layers?, "bench even")?;
+    layout.publish("bench/even", Some("1.0"), &image, Kind("image"), None);
+    layout.finish()
+}
+
 /// Builds `images` images of 10,000 layers each, of 100 to 1123 bytes.
 pub fn crowd(dir: &Path, images: u64) -> Result<(), Failed> {
     let mut layout = Layout::new(dir)?;

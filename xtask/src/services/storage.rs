@@ -17,6 +17,7 @@ pub fn start(running: &mut Services, tools: &Tools) -> Result<(), Failed> {
     if settle(running, "PACKMULE_TEST_S3", rclone)? {
         running.set("PACKMULE_TEST_S3_BUCKET", BUCKET);
         running.set("PACKMULE_TEST_S3_SECRET", secret);
+        running.set("PACKMULE_TEST_RCLONE", tools.get("rclone")?.display().to_string());
     }
     let moto = moto(running);
     settle(running, "PACKMULE_TEST_MOTO", moto)?;

@@ -45,6 +45,11 @@ pub struct ReadList {
 }
 
 impl Lists {
+    /// Returns lists whose kinds are recognized by their content.
+    pub const fn of(files: Vec<PathBuf>) -> Self {
+        Self { list_files: files, format: Vec::new(), image_paths: Vec::new(), with_images: false }
+    }
+
     /// Returns whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.list_files.is_empty()

@@ -50,6 +50,17 @@ pub struct Selecting {
     whom: Whom,
 }
 
+/// Refuses a file where a selector is expected: `images.txt` would be a repository of docker.io.
+/// A file without a dot in its name does not count.
+fn not_a_file(text: &str, session: &Session<'_>) -> Result<(), Fault> {
+    let path = std::path::Path::new(text);
+    if path.extension().is_none() || !session.path(path).is_file() {
+        return Ok(());
+    }
+    let what = differs(format_args!("selector {text}"), "an artifact", "a file of that name");
+    Err(Fault::usage(what, format!("read it as a list with `-f {text}`, or carry the file itself as file:{text}")))
+}
+
 /// Everything that was selected.
 pub struct Selected {
     /// The one source of it.
@@ -89,7 +100,7 @@ impl Selecting {
                 "name what to take: HOST/REPO:TAG, or a list with -f",
             ));
         }
-        let (mut selectors, mut faults) = self.typed();
+        let (mut selectors, mut faults) = self.typed(session);
         let read = self.lists.read(session)?;
         lists::warn(&read, session);
         faults.extend(lists::refused(&read));
@@ -114,16 +125,16 @@ impl Selecting {
     /// # Errors
     /// Class io for a list that cannot be read.
     pub fn listed(&self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        let (typed, faults) = self.typed();
+        let (typed, faults) = self.typed(session);
         let read: Vec<ReadList> = self.lists.read(session)?;
         Ok(lists::shown(&typed, faults, &read))
     }
 
     /// Parses the selectors of the command line. Returns also the faults of those that are wrong.
-    fn typed(&self) -> (Vec<Selector>, Vec<Fault>) {
+    fn typed(&self, session: &Session<'_>) -> (Vec<Selector>, Vec<Fault>) {
         let (mut selectors, mut faults) = (Vec::new(), Vec::new());
         for text in &self.selectors {
-            match Selector::parse(text) {
+            match not_a_file(text, session).and_then(|()| Selector::parse(text)) {
                 Ok(selector) => selectors.push(selector),
                 Err(fault) => faults.push(fault),
             }
@@ -137,7 +148,10 @@ impl Selecting {
     /// Class usage.
     pub fn options(&self) -> Result<Options, Fault> {
         Ok(Options {
-            filters: Filters { platforms: self.platforms.clone(), referrers: which("--referrers", &self.referrers)? },
+            filters: Filters {
+                platforms: self.platforms.clone(),
+                referrers: Referrers::parse("--referrers", &self.referrers)?,
+            },
             index: self.index.meaning(),
             foreign: self.foreign,
             with_images: self.lists.with_images(),
@@ -475,24 +489,9 @@ fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, F
         own.platforms = selector.platforms.iter().map(platform).collect::<Result<_, _>>()?;
     }
     if !selector.referrers.is_empty() {
-        own.referrers = which(&format!("selector {selector}: referrers"), &selector.referrers)?;
+        own.referrers = Referrers::parse(&format!("selector {selector}: referrers"), &selector.referrers)?;
     }
     Ok(Arc::new(own))
-}
-
-/// Parses `all`, `none`, or artifact types. `subject` names the option or key in messages.
-///
-/// # Errors
-/// Class usage for a mix.
-pub fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
-    match words {
-        [all] if all == "all" => Ok(Referrers::All),
-        [none] if none == "none" => Ok(Referrers::None),
-        types if types.iter().any(|one| one == "all" || one == "none") => {
-            Err(Fault::usage(differs(subject, "all, none, or artifact types", "a mix"), "give all or none alone"))
-        }
-        types => Ok(Referrers::Types(types.to_vec())),
-    }
 }
 
 /// Applies `,as=REPO[:TAG]`.

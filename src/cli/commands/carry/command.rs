@@ -3,7 +3,7 @@
 
 use clap::Subcommand;
 
-use super::{demo, diff, export, import, key, ls, sign, unpack};
+use super::{completions, demo, diff, emit, export, import, key, ls, man, sign, unpack};
 use crate::base::fault::Fault;
 use crate::cli::output::Outcome;
 use crate::cli::session::Session;
@@ -17,7 +17,7 @@ pub enum Command {
     /// Import a bundle's artifacts into a registry or an OCI layout
     #[command(display_order = 3)]
     Import(Box<import::Args>),
-    /// Show what is new, gone or changed between two bundles, layouts or registries
+    /// Show what is new, gone or changed between two bundles or places
     #[command(display_order = 7)]
     Diff(diff::Args),
     /// Write a bundle's content as an OCI layout
@@ -29,11 +29,19 @@ pub enum Command {
     /// Make, show and check keys
     #[command(display_order = 10)]
     Key(key::Args),
-    /// List a registry's repositories, a repository's tags, a layout's entries or a
-    /// container's bundles
+    /// List repositories, tags, entries of a layout or bundles
     #[command(display_order = 11)]
     Ls(ls::Args),
-    /// Run export, verify and import on made-up artifacts, printing each command
+    /// Write what a cluster needs to pull from the new registry
+    #[command(display_order = 12)]
+    Emit(emit::Args),
+    /// Print the script with which a shell completes command lines
+    #[command(display_order = 15)]
+    Completions(completions::Args),
+    /// Print or write the manual pages
+    #[command(display_order = 15)]
+    Man(man::Args),
+    /// Run export, verify and import on made-up artifacts
     #[command(display_order = 16)]
     Demo(demo::Args),
 }
@@ -52,6 +60,9 @@ impl Command {
             Self::Sign(args) => args.run(session),
             Self::Key(args) => args.run(session),
             Self::Ls(args) => args.run(session),
+            Self::Emit(args) => args.run(session),
+            Self::Completions(args) => args.run(session),
+            Self::Man(args) => args.run(session),
             Self::Demo(args) => args.run(session),
         }
     }

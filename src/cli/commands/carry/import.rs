@@ -7,15 +7,16 @@ use crate::base::fault::Fault;
 use crate::cli::Session;
 use crate::cli::args::carry::delta::WantedOut;
 use crate::cli::args::carry::destination::Arrival;
-use crate::cli::args::carry::selectors::which;
 use crate::cli::args::place::Bundle;
 use crate::cli::args::scan::Scan;
+use crate::cli::args::shard;
 use crate::cli::args::trust::Trust;
 use crate::cli::importing::Importing;
 use crate::cli::output::Outcome;
 use crate::cli::reach::Reach;
 use crate::cli::writing::receipt_write::Receipting;
 use crate::decide::part::Pick;
+use crate::decide::select::Referrers;
 use crate::operate::freshness::Side;
 use crate::operate::import::receipt_data::Allowed;
 
@@ -43,6 +44,13 @@ pub struct Args {
     /// missing
     #[arg(long, value_name = "FILE")]
     wanted_out: Option<PathBuf>,
+    /// Send only blobs, without manifests and tags; the import without this option does the rest
+    #[arg(long, conflicts_with = "receipt")]
+    blobs_only: bool,
+    /// Send only the blobs of part I of N, counted from 1; with job/N, I comes from
+    /// JOB_COMPLETION_INDEX
+    #[arg(long, value_name = "I/N", requires = "blobs_only")]
+    shard: Option<String>,
     #[command(flatten)]
     receipting: Receipting,
     #[command(flatten)]
@@ -69,10 +77,11 @@ impl Args {
         let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let to = self.arrival.resolve(session)?;
         let select = self.select.iter().map(|text| Pick::parse(text)).collect::<Result<_, _>>()?;
-        let referrers = which("--referrers", &self.referrers)?;
+        let shard = self.shard.as_ref().map(|text| shard::parse(text, session.world)).transpose()?;
+        let referrers = Referrers::parse("--referrers", &self.referrers)?;
         let slip = self.receipting.open(session)?;
         let wanted_out = self.wanted_out.as_ref().map(|path| WantedOut::open(path, session)).transpose()?;
-        let believed = self.trust.read(Side::import(to.state_name(session), to.dry_run), session)?;
+        let believed = self.trust.read(Side::import(to.state_name(session), to.dry_run || self.blobs_only), session)?;
         let bundle = Bundle::parse(&self.bundle, |path| session.path(path)).map_err(|fault| believed.before(fault))?;
         Ok(Importing {
             bundle,
@@ -83,6 +92,8 @@ impl Args {
             to,
             select,
             referrers,
+            blobs_only: self.blobs_only,
+            shard,
             slip,
             wanted_out,
             network: self.network,

@@ -3,7 +3,9 @@
 
 use clap::Subcommand;
 
-use super::{container_reader, copy, credential, download, login, logout, rm, rule, schema, serve, upload};
+use super::{
+    container_reader, copy, credential, download, login, logout, pipeline, rm, rule, runs, schema, serve, upload,
+};
 use crate::base::fault::Fault;
 use crate::cli::output::Outcome;
 use crate::cli::session::Session;
@@ -11,20 +13,19 @@ use crate::cli::session::Session;
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Copy artifacts to a registry or an OCI layout when source and destination can both be
-    /// reached
+    /// Copy artifacts between places that can both be reached
     #[command(display_order = 4)]
     Copy(Box<copy::Args>),
     /// Serve bundles and OCI layouts as a read-only registry
     #[command(display_order = 5)]
     Serve(Box<serve::Args>),
-    /// Copy a bundle into a container of a blob store, from a directory or another container
+    /// Copy a bundle into a container of a blob store
     #[command(display_order = 11)]
     Upload(upload::Args),
     /// Copy a bundle from a container into a directory
     #[command(display_order = 11)]
     Download(download::Args),
-    /// Remove a bundle, or what unfinished uploads left, from a container
+    /// Remove a bundle, or unfinished uploads, from a container
     #[command(display_order = 11)]
     Rm(rm::Args),
     /// Read a container for a confined process
@@ -36,13 +37,18 @@ pub enum Command {
     /// Remove a registry's saved login
     #[command(display_order = 13)]
     Logout(logout::Args),
-    /// Manage named credentials in the configuration, which names their secrets but does not hold
-    /// them
+    /// Manage named credentials, whose secrets lie elsewhere
     #[command(display_order = 14)]
     Credential(credential::Args),
     /// Manage the rules of the artifact cache in the configuration
     #[command(display_order = 14)]
     Rule(rule::Args),
+    /// Manage, check and run the export and import pipelines in the configuration
+    #[command(display_order = 14)]
+    Pipeline(pipeline::Args),
+    /// List, show and delete the records of pipeline runs
+    #[command(display_order = 14)]
+    Runs(runs::Args),
     /// Print the JSON Schema of a file
     #[command(display_order = 15)]
     Schema(schema::Args),
@@ -65,6 +71,8 @@ impl Command {
             Self::Logout(args) => args.run(session),
             Self::Credential(args) => args.run(session),
             Self::Rule(args) => args.run(session),
+            Self::Pipeline(args) => args.run(session),
+            Self::Runs(args) => args.run(session),
             Self::Schema(args) => args.run(session),
         }
     }

@@ -23,7 +23,8 @@ use crate::operate::import::{Sides, TagConflict};
 pub struct Args {
     #[command(flatten)]
     selecting: Selecting,
-    #[command(flatten)]
+    // The heading of the options before ends here.
+    #[command(flatten, next_help_heading = None::<&'static str>)]
     arrival: Arrival,
     /// Name below PLACE for the single selected artifact; without TAG it gets no tag; repeatable
     #[arg(long = "as", value_name = "REPO[:TAG]", conflicts_with_all = ["maps", "keep_host"])]

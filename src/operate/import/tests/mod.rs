@@ -3,6 +3,7 @@
 mod advance;
 mod arrive;
 mod bases;
+mod blobs_only;
 mod ledger;
 mod liar;
 mod many;
@@ -144,6 +145,7 @@ fn request<'a>(set: &'a Set, destination: &'a dyn Destination, route: &'a Route)
         dry_run: false,
         sides: Sides::BUNDLE,
         select: &[],
+        goal: Goal::Whole,
         referrers: &Referrers::All,
         siblings: None,
         wanted: None,
