@@ -319,6 +319,7 @@ fn request(
         believed,
         allowed: Allowed { stale: false, init: how.init_state },
         to,
+        select: Vec::new(),
         referrers: Referrers::All,
         blobs_only: false,
         shard: None,

@@ -106,6 +106,7 @@ pub fn read(name: &str, table: tables::Import, reading: &Reading<'_>) -> Result<
             Conflict::Fail => TagConflict::Fail,
             Conflict::Keep => TagConflict::Keep,
             Conflict::Move => TagConflict::Move,
+            Conflict::Advance => TagConflict::Advance,
         },
         keep_going: table.keep_going.unwrap_or_default(),
         delete_source,

@@ -198,6 +198,8 @@ pub enum Conflict {
     Keep,
     /// Move the tag.
     Move,
+    /// Move the tag if it names what imports of the bundle's channel set it to.
+    Advance,
 }
 
 /// Receipts.
