@@ -81,6 +81,8 @@ pub enum Event {
     Warning(String),
     /// A detail for `-v`.
     Detail(String),
+    /// What follows belongs to the run of a pipeline with this id, or to none.
+    Run(Option<String>),
 }
 
 /// A receiver of events, called from many threads.

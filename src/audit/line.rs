@@ -71,6 +71,9 @@ pub struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     pub receipt: Option<Digest>,
+    /// Id of the pipeline's run, if the command was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Keys whose signatures admitted the bundle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signers: Vec<String>,
@@ -110,6 +113,8 @@ pub struct Entry {
     /// See [`Line`].
     pub receipt: Option<Digest>,
     /// See [`Line`].
+    pub run: Option<String>,
+    /// See [`Line`].
     pub signers: Vec<String>,
     /// See [`Line`].
     pub subject: Option<String>,
@@ -139,8 +144,22 @@ impl Line {
         mended: Option<u64>,
         entry: Entry,
     ) -> Self {
-        let Entry { begin, bundle, command, exit, keyids, name, outcome, receipt, signers, subject, to, tool, user } =
-            entry;
+        let Entry {
+            begin,
+            bundle,
+            command,
+            exit,
+            keyids,
+            name,
+            outcome,
+            receipt,
+            run,
+            signers,
+            subject,
+            to,
+            tool,
+            user,
+        } = entry;
         Self {
             at,
             bundle,
@@ -156,6 +175,7 @@ impl Line {
             outcome,
             previous: last.map(|last| last.digest),
             receipt,
+            run,
             signers,
             state,
             subject,

@@ -59,6 +59,12 @@ impl Moment {
         (FIRST..=LAST).contains(&seconds).then_some(Self(seconds))
     }
 
+    /// Creates a moment from seconds since 1970-01-01T00:00:00Z: outside the years 0000 to 9999 the
+    /// first or the last one.
+    pub fn clamped(seconds: i64) -> Self {
+        Self(seconds.clamp(FIRST, LAST))
+    }
+
     /// Returns the seconds since 1970-01-01T00:00:00Z.
     pub const fn unix(self) -> i64 {
         self.0

@@ -157,6 +157,7 @@ impl Run {
             }),
             keyids: own,
             name: text("name"),
+            run: text("run"),
             outcome: Some(text("verdict").unwrap_or_else(|| class.to_owned())),
             signers: strings(&result["signed"]),
             receipt: result["receipt"]["digest"].as_str().and_then(|text| text.parse::<Digest>().ok()),
@@ -269,7 +270,15 @@ fn row(line: &Line) -> String {
             let outcome = line.outcome.as_deref().unwrap_or("?");
             text.push_str(&format!("of {} ended: {}", begin.unwrap_or_default(), escape(outcome)));
             text.push_str(&line.exit.map(|exit| format!(" ({exit})")).unwrap_or_default());
-            for value in line.name.iter().chain(&line.bundle) {
+            for value in line
+                .run
+                .iter()
+                .map(|run| format!("run {run}"))
+                .collect::<Vec<_>>()
+                .iter()
+                .chain(&line.name)
+                .chain(&line.bundle)
+            {
                 text.push_str(&format!("  {}", escape(value)));
             }
             for (word, list) in [("let in by", &line.signers), ("signed by", &line.keyids)] {

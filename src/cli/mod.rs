@@ -33,12 +33,15 @@ pub mod report_files;
 pub mod run;
 pub mod session;
 pub mod streams;
+pub mod tallies;
 pub mod trusted_file;
 pub mod world;
 
 cfg_if! {
     if #[cfg(feature = "carry")] {
         pub mod diff_images;
+        pub mod exporting;
+        pub mod importing;
         pub mod writing;
     }
 }
@@ -48,6 +51,7 @@ cfg_if! {
         pub mod access_log;
         pub mod containers;
         pub mod network;
+        pub mod pipelines;
         pub mod reach;
     } else {
         #[path = "no_containers.rs"]

@@ -157,6 +157,7 @@ impl Report<'_> {
             |own| *own,
         );
         self.command.clone_into(&mut page.command);
+        page.run = outcome.and_then(|outcome| outcome.result["run"].as_str().map(ToOwned::to_owned));
         page.exit = self.code(fault, is_stopped);
         page.ok = fault.is_none();
         report_data::finish(&mut page, fault, clock);

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::Stderr;
 use crate::base::fault::escape;
+use crate::base::lock::lock;
 pub use crate::base::size::show as size;
 use crate::flow::{Clock, Event, Events};
 
@@ -40,6 +41,8 @@ pub struct Progress {
     stderr: Stderr,
     clock: Arc<dyn Clock>,
     stage: Mutex<Option<Stage>>,
+    // Id of the pipeline's run that all lines belong to.
+    run: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,7 +73,7 @@ impl Progress {
             Mode::Json => Shown::Json,
             Mode::None => Shown::Nothing,
         };
-        Self { mode, details, stderr, clock, stage: Mutex::new(None) }
+        Self { mode, details, stderr, clock, stage: Mutex::new(None), run: Mutex::new(None) }
     }
 
     /// Removes the bar before the end of a run is shown.
@@ -81,12 +84,26 @@ impl Progress {
         }
     }
 
+    /// Writes a line of JSON.
+    fn json(&self, mut value: Value) {
+        if let Some(run) = &*lock(&self.run) {
+            value["run"] = json!(run);
+        }
+        self.stderr.line(&crate::report::ascii(&value.to_string()));
+    }
+
+    /// Returns a line with the id of the pipeline's run in front, if there is one.
+    fn marked(&self, line: &str) -> String {
+        lock(&self.run).as_ref().map_or_else(|| line.to_owned(), |run| format!("[{run}] {line}"))
+    }
+
     fn say(&self, stage: Option<&Stage>, kind: &str, text: &str) {
         if self.mode == Shown::Json {
-            self.stderr.line(&crate::report::ascii(&json!({ "event": kind, "text": text }).to_string()));
+            self.json(json!({ "event": kind, "text": text }));
             return;
         }
         let line = format!("{}{}", if kind == "warning" { "warning: " } else { "" }, escape(text));
+        let line = self.marked(&line);
         match stage.and_then(|stage| stage.bar.as_ref()) {
             Some(bar) => bar.suspend(|| self.stderr.line(&line)),
             None => self.stderr.line(&line),
@@ -100,7 +117,7 @@ impl Progress {
         let now = self.clock.elapsed();
         *slot = Some(Stage { name, bytes, items, bytes_done: 0, items_done: 0, began: now, told: now, bar: None });
         if self.mode == Shown::Json {
-            self.stderr.line(&json!({ "event": "stage", "name": name, "bytes": bytes, "items": items }).to_string());
+            self.json(json!({ "event": "stage", "name": name, "bytes": bytes, "items": items }));
         }
     }
 
@@ -118,9 +135,9 @@ impl Progress {
         stage.told = now;
         if self.mode == Shown::Json {
             let (name, bytes, items) = (stage.name, stage.bytes_done, stage.items_done);
-            self.stderr.line(&json!({ "event": "progress", "name": name, "bytes": bytes, "items": items }).to_string());
+            self.json(json!({ "event": "progress", "name": name, "bytes": bytes, "items": items }));
         } else {
-            self.stderr.line(&stage.line(now));
+            self.stderr.line(&self.marked(&stage.line(now)));
         }
     }
 }
@@ -210,6 +227,7 @@ impl Events for Progress {
                 self.say(slot.as_ref(), "waiting", &text);
             }
             Event::Warning(text) => self.say(slot.as_ref(), "warning", &text),
+            Event::Run(run) => *lock(&self.run) = run,
             Event::Detail(text) => {
                 if self.details {
                     self.say(slot.as_ref(), "detail", &text);
@@ -252,6 +270,27 @@ mod tests {
         assert_eq!(run(Mode::Auto, false), format!("{line}{waiting}{warning}"));
         assert_eq!(run(Mode::None, false), format!("{waiting}{warning}"));
         assert_eq!(run(Mode::None, true), format!("{waiting}{warning}detail\n"));
+    }
+
+    #[test]
+    fn t8_every_line_names_the_run_of_the_pipeline() {
+        for (mode, first) in [(Mode::Plain, "[7] writing: "), (Mode::Json, "{\"bytes\":")] {
+            let (written, clock) = (Written::default(), Arc::new(FixedClock::at(0)));
+            let progress = Progress::new(mode, false, true, Stderr::new(written.clone()), clock.clone());
+            progress.event(Event::Run(Some("7".to_owned())));
+            progress.event(Event::Stage { name: "writing", bytes: 9, items: 0 });
+            clock.sleep(Duration::from_secs(10));
+            progress.event(Event::Bytes(1));
+            progress.event(Event::Warning("odd".to_owned()));
+            progress.event(Event::Detail("detail".to_owned()));
+            let text = written.text();
+            assert!(text.starts_with(first), "{text}");
+            let marked = |line: &&str| line.starts_with("[7] ") || line.contains("\"run\":\"7\"");
+            assert!(text.lines().count() >= 3 && text.lines().filter(|line| !marked(line)).count() == 0, "{text}");
+            progress.event(Event::Run(None));
+            progress.event(Event::Warning("last".to_owned()));
+            assert!(!marked(&written.text().lines().last().unwrap()));
+        }
     }
 
     #[test]

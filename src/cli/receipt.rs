@@ -170,6 +170,9 @@ fn custody(receipt: &Receipt) -> String {
     if let (Some(channel), Some(epoch), Some(sequence)) = (&bundle.channel, bundle.epoch, bundle.sequence) {
         text.push_str(&format!("channel    {} {epoch}/{sequence}\n", escape(channel)));
     }
+    if let Some(run) = &receipt.run {
+        text.push_str(&format!("run        {}\n", escape(run)));
+    }
     for signer in &receipt.signers {
         let who = match (&signer.holder, &signer.role) {
             (Some(holder), Some(role)) => format!("  {} ({})", escape(holder), escape(role)),

@@ -159,7 +159,16 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
         outfile::unmounted(&world.path(path)).into_iter().for_each(|warning| flow.warn(warning));
     }
     told.sheets = Sheets::open(&globals.reports, &told.words, world)?.hiding(Arc::clone(&secrets));
-    let mut session = Session { world, flow, globals, audit: None, reach: Reach::default(), run_line, grammar: pages };
+    let mut session = Session {
+        world,
+        flow,
+        globals,
+        audit: None,
+        pipeline_run: None,
+        reach: Reach::default(),
+        run_line,
+        grammar: pages,
+    };
     session.audit = note_begin(&session, &told.words, subject)?.map(Arc::new);
     told.audit.clone_from(&session.audit);
     dispatch(command, &mut session)

@@ -9,7 +9,7 @@ use super::progress;
 use super::reach::Reach;
 use super::world::World;
 use crate::base::fault::Fault;
-use crate::flow::Flow;
+use crate::flow::{Event, Flow};
 use crate::state::Store;
 
 /// Options of every command.
@@ -57,6 +57,8 @@ pub struct Session<'a> {
     pub globals: Globals,
     /// Audit log, if there is one.
     pub audit: Option<Arc<audit::Run>>,
+    /// Id of the pipeline's run that this session works for, if it does. It goes into receipts.
+    pub pipeline_run: Option<String>,
     /// How containers are reached; set by commands that have options for it.
     pub reach: Reach,
     /// Runs another command line; a function pointer because the grammar lies above this file.
@@ -73,6 +75,13 @@ impl Session<'_> {
     pub fn again(&mut self, words: &[&str]) -> Result<Outcome, Fault> {
         self.world.expect_more_commands();
         (self.run_line)(self, words)
+    }
+
+    /// Marks everything that is shown and written from now on with the id of a pipeline's run, or with
+    /// none.
+    pub fn mark(&mut self, run: Option<&str>) {
+        self.pipeline_run = run.map(ToOwned::to_owned);
+        self.flow.event(Event::Run(self.pipeline_run.clone()));
     }
 
     /// Returns whether a report was requested.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::base::fault::{Fault, differs};
 use crate::oci::{Artifact, Digest, Platform, Reference, Repository, Tag};
 
 /// One selected reference.
@@ -75,6 +76,21 @@ pub enum Referrers {
 }
 
 impl Referrers {
+    /// Parses `all`, `none`, or artifact types. `subject` names the option or key in messages.
+    ///
+    /// # Errors
+    /// Class usage for a mix.
+    pub fn parse(subject: &str, words: &[String]) -> Result<Self, Fault> {
+        match words {
+            [all] if all == "all" => Ok(Self::All),
+            [none] if none == "none" => Ok(Self::None),
+            types if types.iter().any(|one| one == "all" || one == "none") => {
+                Err(Fault::usage(differs(subject, "all, none, or artifact types", "a mix"), "give all or none alone"))
+            }
+            types => Ok(Self::Types(types.to_vec())),
+        }
+    }
+
     /// Returns whether a referrer of type `artifact_type` is carried.
     pub fn takes(&self, artifact_type: Option<&str>) -> bool {
         match self {

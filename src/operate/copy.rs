@@ -94,6 +94,7 @@ pub fn run(
             keep_going: request.keep_going,
             dry_run: request.dry_run,
             sides: request.sides,
+            goal: import::Goal::Whole,
             referrers: &Referrers::All,
             siblings: request.is_one_place.then_some(&planned.origins),
             wanted: None,

@@ -6,6 +6,7 @@ use cfg_if::cfg_if;
 pub mod diff;
 pub mod freshness;
 pub mod report_data;
+pub mod tallies;
 pub mod verify;
 
 cfg_if! {
@@ -20,7 +21,9 @@ cfg_if! {
 
 cfg_if! {
     if #[cfg(feature = "online")] {
+        pub mod pipeline;
         pub mod serve;
         pub mod transfer;
+        pub mod watch;
     }
 }

@@ -50,6 +50,9 @@ pub struct Receipt {
     /// Order of the bundle in its channel, according to the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
+    /// Id of the pipeline's run, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Result of a scanner, if one was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scan: Option<Scan>,
@@ -364,4 +367,4 @@ impl Receipt {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -62,6 +62,7 @@ pub fn partial() -> Receipt {
             overlooked: vec!["expired".to_owned()],
             state: "gap".to_owned(),
         }),
+        run: None,
         scan: Some(Scan { clean: true, scanner: "clamdscan -".to_owned(), version: Some("ClamAV 1.4".to_owned()) }),
         signers: vec![Signer {
             holder: Some("desk".to_owned()),

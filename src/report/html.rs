@@ -81,6 +81,9 @@ pub fn to_html(page: &Page) -> String {
     html.raw("<footer><p>Written ").moment(&page.written).raw(" by ").text(&page.tool).raw(", command <code>");
     html.text(&page.command).raw("</code>, exit code ").number(u64::from(page.exit));
     html.raw(". Quoted text is from the sender; misleading characters are shown as \\u{…}, and long text is cut.</p>");
+    if let Some(run) = &page.run {
+        html.raw("<p>Run: <code>").text(run).raw("</code></p>");
+    }
     if let Some(audit) = &page.audit {
         html.raw("<p>Audit log: <code>").text(audit).raw("</code></p>");
     }

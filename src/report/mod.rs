@@ -13,6 +13,8 @@ mod markup;
 mod served;
 mod transfer;
 mod tree;
+#[cfg(feature = "online")]
+mod watched;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +24,8 @@ pub use self::html::{HTML_BEGINS, HTML_UNFINISHED, to_html};
 #[cfg(feature = "online")]
 pub use self::served::{Reached, Served, ServedBundle, ServedCache, ServedPlace, ServedRule, served_html};
 pub use self::tree::{Absent, Base, Brought, Changed, Contents, Image, Item, Kind, News, Novelty, Repository};
+#[cfg(feature = "online")]
+pub use self::watched::{WatchRun, Watched, WatchedBundle, WatchedPipeline, watched_html};
 
 /// Maximum number of entries of the shorter lists of a page.
 const ENTRIES: usize = 200;
@@ -119,6 +123,9 @@ pub struct Page {
     /// Handling of the content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handling: Option<String>,
+    /// Id of the pipeline's run, if the command was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Newest hash of the audit log, if one was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<String>,

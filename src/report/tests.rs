@@ -97,6 +97,7 @@ pub(crate) fn full(count: &mut u32) -> Page {
         proven: vec![text()],
         unproven: vec![text()],
         handling: Some(text()),
+        run: Some(text()),
         audit: Some(text()),
         text: vec![text()],
         document: None,

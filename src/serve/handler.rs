@@ -19,10 +19,11 @@ use futures_util::Stream;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::connection::{Answering, Busy};
+use super::connection::Answering;
 use super::error::Refusal;
 use super::htpasswd::{Htpasswd, Login};
 use super::index::Index;
+use super::listening::Client;
 use super::log::{Access, Log};
 use super::metrics::{self, Metrics};
 use super::path::Target;
@@ -34,9 +35,9 @@ use crate::flow::Flow;
 use crate::oci::Repository;
 
 const VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
-const NO_SNIFFING: HeaderName = HeaderName::from_static("x-content-type-options");
+pub(super) const NO_SNIFFING: HeaderName = HeaderName::from_static("x-content-type-options");
 /// Policy of the page: no scripts, nothing from elsewhere.
-const POLICY: &str =
+pub(super) const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page for people at `/`.
@@ -64,13 +65,6 @@ pub(super) struct Shared {
     pub pulling: Pulling,
     pub address: SocketAddr,
     pub is_tls: bool,
-}
-
-/// The client of a connection.
-#[derive(Clone)]
-pub(super) struct Client {
-    pub address: SocketAddr,
-    pub busy: Busy,
 }
 
 impl Shared {

@@ -7,7 +7,11 @@
 pub mod destination;
 pub mod order;
 mod record;
+#[cfg(feature = "online")]
+pub mod runs;
 pub mod series;
+#[cfg(feature = "online")]
+pub mod watched;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};

@@ -76,6 +76,7 @@ fn the_import_and_plan_of_its_own_process() {
             keep_going: false,
             dry_run: false,
             sides: Sides::PLACES,
+            goal: import::Goal::Whole,
             referrers: &Referrers::All,
             siblings: None,
             wanted: None,

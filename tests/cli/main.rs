@@ -14,6 +14,10 @@ mod audit;
 #[cfg(feature = "online")]
 mod azure;
 #[cfg(feature = "online")]
+mod buckets;
+#[cfg(feature = "online")]
+mod chart_images;
+#[cfg(feature = "online")]
 mod config;
 #[cfg(feature = "online")]
 mod containers;
@@ -28,15 +32,20 @@ mod errors;
 mod frame;
 mod from_bundle;
 mod key;
+#[cfg(feature = "online")]
+mod kubernetes;
 mod layouts;
 mod left_out;
 #[cfg(feature = "online")]
 mod lists;
 #[cfg(feature = "online")]
+mod local_places;
+#[cfg(feature = "online")]
 mod login;
 #[cfg(feature = "online")]
 mod ls;
 mod misplaced;
+mod pipelines;
 mod pipes;
 mod platforms;
 mod program;
@@ -51,11 +60,17 @@ mod round_trip;
 mod rule;
 mod scan;
 mod scan_layers;
+#[cfg(feature = "online")]
+mod shards;
 mod shell;
+#[cfg(feature = "online")]
+mod sites;
 mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;
 mod tour;
+#[cfg(feature = "online")]
+mod watch;
 mod writes;
 
 #[cfg(feature = "online")]
@@ -64,6 +79,13 @@ mod azurite;
 #[cfg(feature = "online")]
 #[path = "../support/cloud.rs"]
 mod cloud;
+#[cfg(feature = "online")]
+#[path = "../support/google.rs"]
+mod google;
+#[cfg(feature = "online")]
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/saved.rs"]
 mod saved;
 #[path = "../support/server.rs"]

@@ -8,7 +8,7 @@ use super::place::Bundle;
 use crate::base::fault::{Class, Fault, differs, escape};
 use crate::bundle::stream::{self, Bytes, Stream};
 use crate::bundle::volumes::foreign_files::Beside;
-use crate::bundle::{Untrusted, open_at, open_spread};
+use crate::bundle::{Name, Untrusted, locate, open_at, open_spread};
 use crate::cli::Session;
 use crate::cli::confine::confine;
 use crate::cli::containers::{volumes, volumes_confined};
@@ -42,8 +42,20 @@ pub fn open_any(
     confined: Option<&[PathBuf]>,
     session: &mut Session<'_>,
 ) -> Result<Opened, Fault> {
-    let text = text.as_ref();
-    let place = Bundle::parse(text, |path| session.path(path))?;
+    open_place(Bundle::parse(text, |path| session.path(path))?, dirs, confined, session)
+}
+
+/// Opens a bundle like [`open_any`].
+///
+/// # Errors
+/// Those of [`open_any`].
+pub fn open_place(
+    place: Bundle,
+    dirs: &[PathBuf],
+    confined: Option<&[PathBuf]>,
+    session: &mut Session<'_>,
+) -> Result<Opened, Fault> {
+    let text = place.to_string();
     let read: Bytes = match place {
         Bundle::Stdin if session.world.terminal.stdin => {
             let what = differs("bundle -", "a stream on standard input", "a terminal");
@@ -55,7 +67,7 @@ pub fn open_any(
         Bundle::Stream(path) => file(&session.path(&path))?,
         Bundle::Container(address, name) => {
             if !dirs.is_empty() {
-                let what = format!("--volume-dir: {} is a container, which holds its volumes", text.display());
+                let what = format!("--volume-dir: {text} is a container, which holds its volumes");
                 return Err(Fault::new(Class::Usage, what).help("leave out --volume-dir"));
             }
             let place = match confined {
@@ -65,22 +77,12 @@ pub fn open_any(
             let head = open_at(place, name)?.learning(session.reports());
             return Ok(Opened { head, rest: None });
         }
-        Bundle::Named { dir, .. } | Bundle::In(dir) => {
-            let dirs: Vec<PathBuf> = dirs.iter().map(|dir| session.path(dir)).collect();
-            if let Some(beside) = confined {
-                confine(session, &[&[session.path(&dir)], &dirs[..], beside].concat());
-            }
-            let head = open_spread(&find(text, session)?, dirs)?.learning(session.reports());
-            tell_beside(&head, session);
-            return Ok(Opened { head, rest: None });
-        }
+        Bundle::Named { dir, name } => return files(&dir, &dir.join(format!("{name}.json")), dirs, confined, session),
+        Bundle::In(dir) => return files(&dir, &dir, dirs, confined, session),
     };
     if !dirs.is_empty() {
-        return Err(Fault::new(
-            Class::Usage,
-            format!("--volume-dir: {} is a stream, which holds its volumes", text.display()),
-        )
-        .help("leave out --volume-dir"));
+        return Err(Fault::new(Class::Usage, format!("--volume-dir: {text} is a stream, which holds its volumes"))
+            .help("leave out --volume-dir"));
     }
     if let Some(beside) = confined {
         // The stream is open already.
@@ -88,6 +90,23 @@ pub fn open_any(
     }
     let Stream { head, rest } = stream::open(read, &session.flow)?;
     Ok(Opened { head: head.learning(session.reports()), rest: Some(rest) })
+}
+
+/// Opens the bundle at `path`, whose files lie in `dir` and `dirs`.
+fn files(
+    dir: &Path,
+    path: &Path,
+    dirs: &[PathBuf],
+    confined: Option<&[PathBuf]>,
+    session: &mut Session<'_>,
+) -> Result<Opened, Fault> {
+    let dirs: Vec<PathBuf> = dirs.iter().map(|dir| session.path(dir)).collect();
+    if let Some(beside) = confined {
+        confine(session, &[&[session.path(dir)], &dirs[..], beside].concat());
+    }
+    let head = open_spread(&session.path(path), dirs)?.learning(session.reports());
+    tell_beside(&head, session);
+    Ok(Opened { head, rest: None })
 }
 
 /// With `-v`, lists the files next to a bundle that are not part of it and are not opened.
@@ -111,11 +130,10 @@ fn tell_beside(bundle: &Untrusted, session: &Session<'_>) {
 /// Those of [`crate::bundle::open()`]; class usage for a stream.
 pub fn open(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<Untrusted, Fault> {
     let text = text.as_ref();
-    if is_container(text) {
-        let (address, name) = Address::parse_bundle(text)?;
-        return open_at(volumes(&address, &name, session)?, name);
+    match Bundle::parse(text, |path| session.path(path))? {
+        Bundle::Container(address, name) => open_at(volumes(&address, &name, session)?, name),
+        _ => crate::bundle::open(&find(text, session)?),
     }
-    crate::bundle::open(&find(text, session)?)
 }
 
 /// Refuses a bundle in a container as a further one of a confined command, which reads only the
@@ -151,6 +169,20 @@ pub fn find(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<PathBuf, F
             let what = format!("bundle {address}/{name}: expected files in a directory, found a container");
             Err(Fault::new(Class::Usage, what).help("download it first: packmule download"))
         }
+    }
+}
+
+/// Returns the name of the bundle that `text` names, without opening it.
+///
+/// # Errors
+/// Class usage for a stream; those of [`locate`].
+pub fn name_of(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<Name, Fault> {
+    let text = text.as_ref();
+    match Bundle::parse(text, |path| session.path(path))? {
+        Bundle::Named { name, .. } => Ok(Name::new(&name)?),
+        Bundle::In(dir) => Ok(locate(&session.path(&dir))?.1),
+        Bundle::Container(_, name) => Ok(name),
+        Bundle::Stream(_) | Bundle::Stdin => Err(no_stream(text)),
     }
 }
 

@@ -2,6 +2,7 @@
 //! bundle's path to tell a directory from a name. Sources are in `decide/selector`.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::container::{Address, is_container};
@@ -83,6 +84,17 @@ impl Destination {
     }
 }
 
+impl fmt::Display for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named { dir, name } => write!(f, "{}", dir.join(name).display()),
+            Self::In(path) | Self::Stream(path) => write!(f, "{}", path.display()),
+            Self::Stdin => f.write_str("-"),
+            Self::Container(address, name) => write!(f, "{address}/{name}"),
+        }
+    }
+}
+
 impl Bundle {
     /// Parses a BUNDLE; `at` resolves a path as typed ([`crate::cli::world::World::path`]).
     ///
@@ -94,8 +106,9 @@ impl Bundle {
             return Ok(Self::Stdin);
         }
         let text = &*typed.to_string_lossy();
-        if is_container(text) {
-            let (address, name) = Address::parse_bundle(text)?;
+        let address = text.strip_prefix("bundle:").unwrap_or(text);
+        if is_container(address) {
+            let (address, name) = Address::parse_bundle(address)?;
             return Ok(Self::Container(address, name));
         }
         let path = without_scheme(typed);
@@ -193,5 +206,6 @@ mod tests {
         assert!(named.class == Class::Usage && named.help.unwrap().ends_with(": v"));
         assert!(parse("a.b").is_err() && parse("..x").is_err() && parse("ftp://b/n").is_err());
         assert!(matches!(parse("s3://b/n").unwrap(), Bundle::Container(..)));
+        assert_eq!(parse("bundle:storage:low/n").unwrap(), parse("storage:low/n").unwrap());
     }
 }

@@ -141,6 +141,11 @@ impl Believed {
         Err(fault)
     }
 
+    /// Returns the fault to report for a bundle that cannot be opened: missing trust comes first.
+    pub fn before(&self, fault: Fault) -> Fault {
+        self.policy(Err(&fault)).err().unwrap_or(fault)
+    }
+
     /// Returns the policy and a keeper of the order for further bundles of this run; `None` if no
     /// trust was given.
     pub fn for_more(&self) -> Option<(Policy, Keeper)> {
@@ -234,7 +239,8 @@ mod tests {
         let run_line = |_: &mut Session<'_>, _: &[&str]| Err(Fault::new(Class::Bug, "no command follows"));
         let grammar = || clap::Command::new("packmule");
         let reach = Reach::default();
-        let session = Session { world: &mut world, flow, globals, audit: None, reach, run_line, grammar };
+        let session =
+            Session { world: &mut world, flow, globals, audit: None, pipeline_run: None, reach, run_line, grammar };
         let whom = Whom { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Whom::default() };
         whom.read(false, Side::Look, &session)?.policy(Err(&Fault::new(Class::Io, "no such bundle")))
     }

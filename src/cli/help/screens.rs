@@ -23,7 +23,7 @@ const SCREENS: &[Screen] = &[
     ),
     (
         "verify",
-        Some(&["key", "threshold", "policy", "base", "volume-dir", "scan"]),
+        Some(&["key", "threshold", "policy", "base", "volume-dir", "scan", "record", "shard", "join"]),
         [
             "packmule verify /media/usb/november --key release.pub.pem",
             "packmule verify usb/november --policy trust.toml --report november.html",
@@ -139,6 +139,15 @@ const SCREENS: &[Screen] = &[
         None,
         ["packmule rule set hub 'source=docker.io/library/*' 'target=lib/*'", "packmule rule test lib/alpine:3.20"],
     ),
+    (
+        "pipeline",
+        None,
+        [
+            "packmule pipeline set export.monthly dir=/media/usb channel=apps sign=release.pem artifacts=alpine:3.20",
+            "packmule pipeline run monthly",
+        ],
+    ),
+    ("runs", None, ["packmule runs list --top 10", "packmule runs show 20260131-120000-0a1b2c3d"]),
     ("schema", None, ["packmule schema config", "packmule schema trust"]),
 ];
 

@@ -86,7 +86,7 @@ fn a_bare_packmule_shows_every_command_once_under_its_role() {
 
 #[test]
 fn what_a_later_version_has_is_refused_as_that() {
-    for words in [&["repair", "b"][..], &["verify", "b", "--join", "x"]] {
+    for words in [&["repair", "b"][..], &["export", "b", "--kit"]] {
         let (code, _, told) = run(words);
         assert!(code == 2 && told.contains("comes with a later version"), "{words:?}: {told}");
     }

@@ -57,6 +57,10 @@ enum Out {
 
 /// A receipt that was written.
 pub struct Written {
+    /// Path of its file.
+    pub path: PathBuf,
+    /// The receipt.
+    pub receipt: crate::receipt::Receipt,
     /// Text for people.
     pub line: String,
     /// Value for programs.
@@ -72,30 +76,23 @@ impl Receipting {
     pub fn open(&self, session: &mut Session<'_>) -> Result<Option<Slip>, Fault> {
         let Some(typed) = &self.receipt else { return Ok(None) };
         let keys = load_signers(&self.sign, &self.passphrase_file, session.world)?;
-        let (path, shown) = (session.path(typed), escape(&typed.to_string_lossy()));
-        let started = now(session.flow.clock())?;
-        if let Some(stream) = self.stream(&path, &shown)? {
-            return Ok(Some(Slip { path, shown, out: Out::Stream(stream), keys, started }));
-        }
-        let (partial, file) = claim(&path, &shown)?;
-        unmounted(&path).into_iter().for_each(|warning| session.flow.warn(warning));
-        Ok(Some(Slip { path, shown, out: Out::File { partial, file }, keys, started }))
+        Slip::open(typed, keys, session).map(Some)
     }
+}
 
-    /// Returns the device or pipe to write the receipt to, if it is one.
-    fn stream(&self, path: &Path, shown: &str) -> Result<Option<File>, Fault> {
-        // Any other file is checked together with the names.
-        let Ok(Place::Stream(stream)) = look(path, |_| Ok(true)) else { return Ok(None) };
-        if self.sign.is_empty() {
-            return Ok(Some(stream));
-        }
-        let what = differs(
-            format_args!("--receipt {shown}"),
-            "a file",
-            "a device or pipe, which cannot have a signature file next to it",
-        );
-        Err(Fault::usage(what, "name a file, or leave out --sign"))
+/// Returns the device or pipe to write the receipt to, if it is one.
+fn stream(path: &Path, shown: &str, signs: bool) -> Result<Option<File>, Fault> {
+    // Any other file is checked together with the names.
+    let Ok(Place::Stream(stream)) = look(path, |_| Ok(true)) else { return Ok(None) };
+    if !signs {
+        return Ok(Some(stream));
     }
+    let what = differs(
+        format_args!("--receipt {shown}"),
+        "a file",
+        "a device or pipe, which cannot have a signature file next to it",
+    );
+    Err(Fault::usage(what, "name a file, or leave out --sign"))
 }
 
 /// Creates and locks the receipt's partial file.
@@ -175,6 +172,25 @@ fn is_receipts(path: &Path) -> bool {
 }
 
 impl Slip {
+    /// Checks the name and starts the file `typed`, which `keys` will sign.
+    ///
+    /// # Errors
+    /// Class usage for names and existing files; class io if it cannot be written; class lock.
+    pub fn open(
+        typed: &Path,
+        keys: Vec<Box<dyn signing::private::signer::Signer>>,
+        session: &Session<'_>,
+    ) -> Result<Self, Fault> {
+        let (path, shown) = (session.path(typed), escape(&typed.to_string_lossy()));
+        let started = now(session.flow.clock())?;
+        if let Some(stream) = stream(&path, &shown, !keys.is_empty())? {
+            return Ok(Self { path, shown, out: Out::Stream(stream), keys, started });
+        }
+        let (partial, file) = claim(&path, &shown)?;
+        unmounted(&path).into_iter().for_each(|warning| session.flow.warn(warning));
+        Ok(Self { path, shown, out: Out::File { partial, file }, keys, started })
+    }
+
     /// Writes the receipt; the signatures come first, so that it never exists without them.
     ///
     /// # Errors
@@ -231,7 +247,7 @@ impl Slip {
         if let Some(moved) = moved {
             json["earlier"] = json!(moved);
         }
-        Ok(Written { line, json })
+        Ok(Written { path: self.path.clone(), receipt, line, json })
     }
 
     /// Renames the new receipt to its final name; returns where an earlier one was moved.

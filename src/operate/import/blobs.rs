@@ -61,7 +61,8 @@ pub(super) fn send(context: &Context, work: &Work) -> Result<Imported, Fault> {
 fn tasks<'p>(context: &Context, work: &'p Work<'p>) -> Vec<Task<'p>> {
     let mut tasks: HashMap<Digest, Task<'p>> = HashMap::new();
     for job in work.jobs.iter().filter(|job| !job.is_out()) {
-        for blob in &lock(&job.needs).leaves {
+        let needs = lock(&job.needs);
+        for blob in needs.leaves.iter().filter(|blob| context.request.goal.has(&blob.digest)) {
             let from = &job.artifact.repository;
             let task =
                 tasks.entry(blob.digest).or_insert_with(|| Task { blob: blob.clone(), from, to: BTreeMap::new() });

@@ -4,15 +4,27 @@
 //! several media, is checked while it is read. [`crate::operate::import`] handles artifacts and
 //! destinations.
 
+use std::collections::HashSet;
+
 use crate::base::fault::Fault;
+use crate::base::shard::Shard;
 use crate::bundle::Trusted;
 use crate::bundle::frames::media::{Ask, Media};
 use crate::bundle::source::one_pass::{self, OnePassSource};
 use crate::bundle::stream::{Bytes, Members};
 use crate::flow::Flow;
+use crate::oci::Digest;
 use crate::operate::import::checks::{BundleCheck, OnePassCheck};
 use crate::operate::import::{Imported, Request, run};
 use crate::scan::{Scanner, Summary};
+
+/// Returns the blobs that `shard` sends, split by bytes in the order in which the bundle holds them.
+pub fn share(bundle: &Trusted, shard: Shard) -> HashSet<Digest> {
+    let blobs = &bundle.manifest().blobs;
+    let lengths: Vec<u64> = blobs.iter().map(|blob| blob.size).collect();
+    let own = blobs.get(shard.of(&lengths)).unwrap_or_default();
+    own.iter().map(|blob| blob.digest).collect()
+}
 
 /// A bundle that is ready to be imported.
 pub struct Ready<'a> {

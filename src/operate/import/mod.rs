@@ -31,7 +31,7 @@ mod workers;
 
 pub use self::ledger::Ledger;
 pub use self::outcome::{Done, Imported, Landed};
-pub use self::request::{ImportCheck, MissingBase, NoCheck, Request, Sides, TagConflict};
+pub use self::request::{Goal, ImportCheck, MissingBase, NoCheck, Request, Sides, TagConflict};
 pub use self::run::run;
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub struct Facts<'a> {
     pub fault: Option<&'a Fault>,
     /// Result of a scanner, if one was used.
     pub scan: Option<&'a Summary>,
+    /// Id of the pipeline's run, if it is one.
+    pub run: Option<&'a str>,
 }
 
 /// Options that allow a bundle out of order.
@@ -52,7 +54,7 @@ pub struct Times {
 
 /// Returns the receipt of an import; `audit` is the newest line of the run's audit log.
 pub fn compose(facts: Facts<'_>, times: Times, audit: Option<Line>) -> Receipt {
-    let Facts { bundle, order, allowed, to, route, account, fault, scan } = facts;
+    let Facts { bundle, order, allowed, to, route, account, fault, scan, run } = facts;
     let Times { started, ended } = times;
     let manifest = bundle.manifest();
     let artifacts = if account.artifacts.is_empty() { nothing(bundle, route, fault) } else { account.artifacts };
@@ -80,6 +82,7 @@ pub fn compose(facts: Facts<'_>, times: Times, audit: Option<Line>) -> Receipt {
         fault: fault.map(|fault| Reason { class: fault.class.name().to_owned(), text: escape(&fault.what) }),
         format: FORMAT.to_owned(),
         order: turn(order, allowed),
+        run: run.map(escape),
         scan: scan.map(|scan| Scan {
             clean: scan.clean,
             scanner: escape(&scan.scanner),

@@ -3,7 +3,7 @@
 //!
 //! Values and one trait; nothing is done here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use super::ledger::Ledger;
@@ -23,6 +23,31 @@ pub enum TagConflict {
     Keep,
     /// The tag moves.
     Move,
+}
+
+/// How far an import goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Goal<'a> {
+    /// Blobs, documents and tags.
+    #[default]
+    Whole,
+    /// Blobs alone, these or all: no document and no tag. Another import does the rest.
+    Blobs(Option<&'a HashSet<Digest>>),
+}
+
+impl Goal<'_> {
+    /// Returns whether a blob is sent, if it is missing.
+    pub fn has(&self, blob: &Digest) -> bool {
+        match self {
+            Self::Whole | Self::Blobs(None) => true,
+            Self::Blobs(Some(own)) => own.contains(blob),
+        }
+    }
+
+    /// Returns whether documents and tags follow.
+    pub const fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole)
+    }
 }
 
 /// Fault classes of the two sides.
@@ -77,6 +102,8 @@ pub struct Request<'a> {
     pub dry_run: bool,
     /// Fault classes of the two sides.
     pub sides: Sides,
+    /// How far to go.
+    pub goal: Goal<'a>,
     /// Referrers to import; the others are left out.
     pub referrers: &'a Referrers,
     /// Repositories at the destination's own place that have blobs of the source: mounted from

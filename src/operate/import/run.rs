@@ -51,6 +51,14 @@ fn carry_out(context: &Context, work: &Work) -> Result<Imported, Fault> {
     preflight::look(context, work)?;
     check.before_push()?;
     let mut counts = blobs::send(context, work)?;
+    if !context.request.goal.is_whole() {
+        // Nothing refers to the blobs yet: whoever imports the rest looks for all of them again.
+        if !context.request.dry_run {
+            check.before_tags()?;
+            context.destination.finish().map_err(|error| context.at_destination(error))?;
+        }
+        return Ok(counts);
+    }
     if !context.request.dry_run {
         manifests::send(context, work)?;
         context.workers.check()?;

@@ -202,6 +202,19 @@ impl Policy {
     /// # Errors
     /// [`Refusal`], of class signature before trust.
     pub fn judge_all(&self, statement: &[u8], envelopes: &[Envelope]) -> Result<Judgement, Refusal> {
+        self.judge_by(self.threshold, statement, envelopes)
+    }
+
+    /// Like [`Policy::judge`], but one signature under any of the keys is enough: for what a machine says of
+    /// its own work, not for bundles.
+    ///
+    /// # Errors
+    /// [`Refusal`], of class signature before trust.
+    pub fn vouches(&self, statement: &[u8], envelope: &Envelope) -> Result<Judgement, Refusal> {
+        self.judge_by(1, statement, std::slice::from_ref(envelope))
+    }
+
+    fn judge_by(&self, needed: usize, statement: &[u8], envelopes: &[Envelope]) -> Result<Judgement, Refusal> {
         let judgement = self.check(statement, envelopes)?;
         if judgement.good.is_empty() && !judgement.ended.is_empty() {
             return Err(Distrust::Ended { found: judgement.ended }.into());
@@ -210,10 +223,10 @@ impl Policy {
             let expected = self.unsigned(&[]);
             return Err(Distrust::Unknown { expected, found: judgement.unknown }.into());
         }
-        if judgement.good.len() < self.threshold {
+        if judgement.good.len() < needed {
             let missing = self.unsigned(&judgement.good);
             let good = judgement.good.iter().map(|id| self.named(id)).collect();
-            return Err(Distrust::TooFew { needed: self.threshold, good, missing }.into());
+            return Err(Distrust::TooFew { needed, good, missing }.into());
         }
         Ok(judgement)
     }

@@ -4,10 +4,10 @@
 mod access;
 mod faults;
 mod google;
-mod proxy;
 mod resumed;
 mod stores;
 mod strangers;
+mod watching;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use packmule::storage::{Bucket, Network, s3};
 use zeroize::Zeroizing;
 
 use super::hosts::{Counting, Heard, address};
+use super::proxy;
 
 /// User of the strict store.
 const USER: &str = "mule";

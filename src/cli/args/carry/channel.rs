@@ -33,6 +33,21 @@ pub struct Channel {
     init_state: bool,
 }
 
+/// The channel of a new bundle, and its place there.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelRequest {
+    /// Name of the channel; `None` for a bundle without one.
+    pub name: Option<String>,
+    /// Sequence number; `None` for the next one.
+    pub sequence: Option<u64>,
+    /// Epoch; `None` for that of the last export.
+    pub epoch: Option<u64>,
+    /// Time when the bundle becomes stale, as a time or as a span from the start of the run.
+    pub expires: Option<String>,
+    /// Whether the channel may start here.
+    pub init_state: bool,
+}
+
 /// A place in a channel that is reserved for the new bundle.
 pub struct Place {
     series: Series,
@@ -48,6 +63,40 @@ struct Export {
 }
 
 impl Channel {
+    /// Returns what the options mean.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn resolve(&self) -> Result<ChannelRequest, Fault> {
+        if let Some(channel) = self.name.as_ref().filter(|name| !is_channel(name)) {
+            let what =
+                expects(format_args!("--channel {channel:?}"), "1 to 31 of a-z 0-9 _ -, a letter or digit first");
+            return Err(Fault::usage(what, "choose a name such as apps"));
+        }
+        Ok(ChannelRequest {
+            name: self.name.clone(),
+            sequence: self.number()?,
+            epoch: self.epoch,
+            expires: self.expires.clone(),
+            init_state: self.init_state,
+        })
+    }
+
+    fn number(&self) -> Result<Option<u64>, Fault> {
+        if self.sequence == "next" {
+            return Ok(None);
+        }
+        let number = self.sequence.parse().ok().filter(|number| *number <= MAX_SIZE);
+        number.map(Some).ok_or_else(|| {
+            Fault::usage(
+                expects(format_args!("--sequence {:?}", self.sequence), "next or a number below 2^53"),
+                "leave it out for next",
+            )
+        })
+    }
+}
+
+impl ChannelRequest {
     /// Returns whether the state of a channel may start here.
     pub const fn starts(&self) -> bool {
         self.init_state
@@ -78,12 +127,6 @@ impl Channel {
         find: impl Fn(&str) -> Result<There, Fault>,
     ) -> Result<Option<Place>, Fault> {
         let Some(channel) = &self.name else { return Ok(None) };
-        if !is_channel(channel) {
-            let what =
-                expects(format_args!("--channel {channel:?}"), "1 to 31 of a-z 0-9 _ -, a letter or digit first");
-            return Err(Fault::usage(what, "choose a name such as apps"));
-        }
-        let asked = self.number()?;
         let expires = self.expires.as_deref().map(|text| moment(text, created)).transpose()?;
         let store = session.store().ok_or_else(|| {
             let what = differs("state", "a directory", "none: neither XDG_STATE_HOME nor HOME is set");
@@ -114,7 +157,7 @@ impl Channel {
         }
         let floor = last.as_ref().map(|last| (last.epoch, last.sequence)).max(spent);
         let epoch = self.epoch.unwrap_or_else(|| floor.map_or(0, |(epoch, _)| epoch));
-        let sequence = asked.unwrap_or_else(|| floor.map_or(1, |(_, sequence)| sequence + 1));
+        let sequence = self.sequence.unwrap_or_else(|| floor.map_or(1, |(_, sequence)| sequence + 1));
         if epoch > MAX_SIZE || sequence > MAX_SIZE {
             return Err(Fault::usage(expects("channel", "epoch and sequence below 2^53"), "give smaller numbers"));
         }
@@ -147,26 +190,13 @@ impl Channel {
         session.store().filter(|_| is_channel(channel)).map_or(Ok(None), |store| store.last_export(channel))
     }
 
-    fn number(&self) -> Result<Option<u64>, Fault> {
-        if self.sequence == "next" {
-            return Ok(None);
-        }
-        let number = self.sequence.parse().ok().filter(|number| *number <= MAX_SIZE);
-        number.map(Some).ok_or_else(|| {
-            Fault::usage(
-                expects(format_args!("--sequence {:?}", self.sequence), "next or a number below 2^53"),
-                "leave it out for next",
-            )
-        })
-    }
-
     /// Parses an export's manifest; a damaged one counts as none if the user restarts the channel.
     fn read(&self, channel: &str, bytes: Option<Vec<u8>>) -> Result<Option<Export>, Fault> {
         let Some(bytes) = bytes else { return Ok(None) };
         let parsed = Manifest::parse(&bytes).ok().filter(|manifest| manifest.channel.as_deref() == Some(channel));
         match parsed.and_then(|manifest| Some((manifest.epoch?, manifest.sequence?))) {
             Some((epoch, sequence)) => Ok(Some(Export { bytes, epoch, sequence })),
-            None if self.init_state && self.sequence != "next" => Ok(None),
+            None if self.init_state && self.sequence.is_some() => Ok(None),
             None => Err(Fault::new(
                 Class::Stale,
                 differs(

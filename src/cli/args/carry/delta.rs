@@ -2,7 +2,7 @@
 //!
 //! Bases are not authenticated here: they only say what the bundle may leave out.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::cli::Session;
 use crate::cli::detect::{self, Paper};
 use crate::cli::pem::shown;
 use crate::cli::writing::newfile::Draft;
-use crate::decide::select::Delivered;
+use crate::decide::select::{self, Delivered};
 use crate::decide::wanted::{List, MAX_BYTES};
 use crate::oci::media_type::{Kind, document_kind};
 use crate::oci::{Artifact, Digest, Reference};
@@ -49,7 +49,22 @@ pub struct Asked {
     papers: Vec<Digest>,
 }
 
+/// A base, as named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// The channel's newest export; none before the first.
+    Last,
+    /// A bundle or a receipt.
+    Named(OsString),
+}
+
 impl Delta {
+    /// Returns the bases.
+    pub fn bases(&self) -> Vec<Base> {
+        let base = |text: &OsString| if text == "last" { Base::Last } else { Base::Named(text.clone()) };
+        self.bases.iter().map(base).collect()
+    }
+
     /// Reads the wanted list; returns an empty one if none is given.
     ///
     /// # Errors
@@ -57,50 +72,56 @@ impl Delta {
     pub fn list(&self, session: &Session<'_>) -> Result<List, Fault> {
         self.wanted.as_ref().map_or_else(|| Ok(List::default()), |path| read(path, session))
     }
+}
 
+impl Asked {
     /// Reads the bases. `newest` returns the manifest of the channel's newest export, if there is
     /// one.
     ///
     /// # Errors
     /// Those of `newest`; class format and io.
     pub fn read(
-        &self,
+        named: &[Base],
         list: List,
         newest: impl Fn() -> Result<Option<Vec<u8>>, Fault>,
         session: &Session<'_>,
-    ) -> Result<Asked, Fault> {
+    ) -> Result<Self, Fault> {
         let (mut bases, mut papers) = (Vec::new(), Vec::new());
-        for text in &self.bases {
-            let (base, paper) = if text == "last" {
-                // The channel's first bundle is a full one.
-                let Some(bytes) = newest()? else { continue };
-                (crate::decide::delta::of_bytes(&bytes)?, Digest::sha256(&bytes))
-            } else if let Some(Paper::Receipt(_, file)) = detect::find(text, session) {
-                let text = text.to_string_lossy();
-                let (receipt, digest) = receipt(&text, file)?;
-                if receipt.blobs.is_empty() {
-                    session.flow.warn(format!("--base {text}: the receipt says that nothing arrived"));
+        for one in named {
+            let (base, paper) = match one {
+                Base::Last => {
+                    // The channel's first bundle is a full one.
+                    let Some(bytes) = newest()? else { continue };
+                    (crate::decide::delta::of_bytes(&bytes)?, Digest::sha256(&bytes))
                 }
-                (crate::decide::delta::of_receipt(receipt), digest)
-            } else {
-                let base =
-                    crate::decide::delta::of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?)?;
-                let id = base.id;
-                (base, id)
+                Base::Named(text) => of_file(text, session)?,
             };
             bases.push(base);
             papers.push(paper);
         }
-        Ok(Asked { delivered: Delivered { bases, again: list.leaves() }, list, papers })
+        Ok(Self { delivered: Delivered { bases, again: list.leaves() }, list, papers })
     }
-}
 
-impl Asked {
     /// Returns the options in a fixed form, for recognizing the same request.
     pub fn text(&self) -> Value {
         let list = Digest::sha256(self.list.to_text().0.as_bytes());
         json!({ "bases": self.papers, "wanted": list })
     }
+}
+
+/// Reads the bundle or receipt that `text` names.
+fn of_file(text: &OsStr, session: &Session<'_>) -> Result<(select::Base, Digest), Fault> {
+    if let Some(Paper::Receipt(_, file)) = detect::find(text, session) {
+        let text = text.to_string_lossy();
+        let (receipt, digest) = receipt(&text, file)?;
+        if receipt.blobs.is_empty() {
+            session.flow.warn(format!("--base {text}: the receipt says that nothing arrived"));
+        }
+        return Ok((crate::decide::delta::of_receipt(receipt), digest));
+    }
+    let base = crate::decide::delta::of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?)?;
+    let id = base.id;
+    Ok((base, id))
 }
 
 /// Reads a receipt and computes its digest. It is not authenticated here.

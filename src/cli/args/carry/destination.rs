@@ -34,7 +34,7 @@ pub struct Arrival {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
     /// Destination: HOST[:PORT][/PREFIX] or oci:DIR
     #[arg(long, value_name = "PLACE")]
-    pub to: String,
+    to: String,
     #[command(flatten)]
     naming: Naming,
     /// Action for a tag that already names something else at the destination
@@ -42,10 +42,10 @@ pub struct Arrival {
     tag_conflict: Conflict,
     /// Record failures of the destination and continue with the other artifacts
     #[arg(long)]
-    pub keep_going: bool,
+    keep_going: bool,
     /// Only check, and show what would be done
     #[arg(long)]
-    pub dry_run: bool,
+    dry_run: bool,
 }
 
 /// Naming of repositories below a place.
@@ -71,25 +71,17 @@ impl Naming {
     /// # Errors
     /// Class usage.
     pub fn maps(&self, session: &Session<'_>) -> Result<Vec<Map>, Fault> {
-        let wrong = |text: &str, problem: &dyn std::fmt::Display| {
-            Fault::new(Class::Usage, format!("--map {text}: {problem}")).help("write FROM=TO or FROM/*=TO/*")
-        };
-        let mut maps = Vec::new();
-        for text in self.maps.iter().filter(|text| *text != RULES) {
-            match text.strip_prefix('@') {
-                None => maps.push(text.parse().map_err(|error: MapError| wrong(text, &error))?),
-                Some(file) => {
-                    let path: PathBuf = session.path(file.as_ref());
-                    let list = capped(&path).map_err(|error| wrong(text, &error))?;
-                    maps.extend(Map::list(&list).map_err(|error| wrong(text, &error))?);
-                }
-            }
-        }
-        Ok(maps)
+        Ok(self.names(session)?.maps)
     }
-}
 
-impl Naming {
+    /// Parses the options.
+    ///
+    /// # Errors
+    /// Those of [`Names::parse`].
+    pub fn names(&self, session: &Session<'_>) -> Result<Names, Fault> {
+        Names::parse("--map", &self.maps, self.keep_host, |file| session.path(file))
+    }
+
     /// Parses the maps, none of which may be `rules`.
     ///
     /// # Errors
@@ -116,6 +108,46 @@ impl Naming {
         rules: impl FnOnce() -> Result<Rules, Fault>,
     ) -> Result<Vec<Map>, Fault> {
         if self.maps.iter().any(|text| text == RULES) { rules()?.with_maps(maps, names) } else { Ok(maps) }
+    }
+}
+
+/// Names below a place, parsed.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// The maps.
+    pub maps: Vec<Map>,
+    /// Whether the configuration's rules give further maps.
+    pub by_rules: bool,
+    /// Whether the source's host stays in the names.
+    pub keep_host: bool,
+}
+
+impl Names {
+    /// Parses maps: FROM=TO, `@FILE`, or `rules`. `subject` names the option or key in messages; `at`
+    /// resolves the path of a file.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn parse(
+        subject: &str,
+        texts: &[String],
+        keep_host: bool,
+        at: impl Fn(&Path) -> PathBuf,
+    ) -> Result<Self, Fault> {
+        let wrong = |text: &str, problem: &dyn std::fmt::Display| {
+            Fault::new(Class::Usage, format!("{subject} {text}: {problem}")).help("write FROM=TO or FROM/*=TO/*")
+        };
+        let mut maps = Vec::new();
+        for text in texts.iter().filter(|text| *text != RULES) {
+            match text.strip_prefix('@') {
+                None => maps.push(text.parse().map_err(|error: MapError| wrong(text, &error))?),
+                Some(file) => {
+                    let list = capped(&at(file.as_ref())).map_err(|error| wrong(text, &error))?;
+                    maps.extend(Map::list(&list).map_err(|error| wrong(text, &error))?);
+                }
+            }
+        }
+        Ok(Self { maps, by_rules: texts.iter().any(|text| text == RULES), keep_host })
     }
 }
 
@@ -164,7 +196,7 @@ pub fn fit_for_layout(dir: &Path, typed: &str, session: &Session<'_>) -> Result<
 
 /// `--tag-conflict`
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Conflict {
+pub enum Conflict {
     /// Push nothing and list all conflicts
     Fail,
     /// Keep the destination's tag
@@ -183,31 +215,69 @@ pub struct Opened {
     pub side: Class,
 }
 
+/// A destination, and what to do there.
+#[derive(Clone, Debug)]
+pub struct DestinationRequest {
+    /// The destination as typed or configured, for messages and receipts.
+    pub shown: String,
+    /// The destination.
+    pub place: Typed,
+    /// Names there.
+    pub names: Names,
+    /// What to do with tags that name something else.
+    pub tag_conflict: TagConflict,
+    /// Whether failures of the destination are recorded, and the other artifacts go on.
+    pub keep_going: bool,
+    /// Whether to change nothing.
+    pub dry_run: bool,
+}
+
 impl Arrival {
     /// Parses the destination and the maps, before any work.
     ///
     /// # Errors
     /// Class usage.
-    pub fn parse(&self, session: &Session<'_>) -> Result<(Typed, Vec<Map>), Fault> {
-        Ok((Typed::parse(&self.to)?, self.naming.maps(session)?))
+    pub fn resolve(&self, session: &Session<'_>) -> Result<DestinationRequest, Fault> {
+        Ok(DestinationRequest {
+            shown: self.to.clone(),
+            place: Typed::parse(&self.to)?,
+            names: self.naming.names(session)?,
+            tag_conflict: self.tag_conflict.meaning(),
+            keep_going: self.keep_going,
+            dry_run: self.dry_run,
+        })
     }
+}
 
-    /// Returns the maps with those of rules: [`Naming::with_rules`].
+impl Conflict {
+    /// Returns what the word means.
+    pub const fn meaning(self) -> TagConflict {
+        match self {
+            Self::Fail => TagConflict::Fail,
+            Self::Keep => TagConflict::Keep,
+            Self::Move => TagConflict::Move,
+        }
+    }
+}
+
+impl DestinationRequest {
+    /// Returns the maps, with those of the configuration's rules that are for `names` if that was asked
+    /// for. `rules` reads them.
     ///
     /// # Errors
-    /// Those of [`Naming::with_rules`].
-    pub fn with_rules<'a>(
+    /// Those of `rules` and of [`Rules::with_maps`].
+    pub fn maps<'a>(
         &self,
-        maps: Vec<Map>,
         names: impl IntoIterator<Item = &'a Repository>,
         rules: impl FnOnce() -> Result<Rules, Fault>,
     ) -> Result<Vec<Map>, Fault> {
-        self.naming.with_rules(maps, names, rules)
+        let maps = self.names.maps.clone();
+        if self.names.by_rules { rules()?.with_maps(maps, names) } else { Ok(maps) }
     }
 
     /// Returns the name of the destination in states.
-    pub fn state_name(&self, typed: &Typed, session: &Session<'_>) -> String {
-        match typed {
+    pub fn state_name(&self, session: &Session<'_>) -> String {
+        match &self.place {
             Typed::Registry { host, prefix } => freshness::registry(host, prefix),
             Typed::Layout(dir) => freshness::layout(&session.full_path(dir)),
         }
@@ -220,14 +290,13 @@ impl Arrival {
     /// Class io for a layout that cannot be written; those of `registries`.
     pub fn open(
         &self,
-        typed: Typed,
         session: &Session<'_>,
         registries: impl FnOnce(&Session<'_>) -> Result<Box<dyn Destination>, Fault>,
     ) -> Result<Opened, Fault> {
-        Ok(match typed {
+        Ok(match &self.place {
             Typed::Layout(dir) => {
-                let dir = session.path(&dir);
-                fit_for_layout(&dir, &self.to, session)?;
+                let dir = session.path(dir);
+                fit_for_layout(&dir, &self.shown, session)?;
                 let destination: Box<dyn Destination> = if !self.dry_run {
                     Box::new(Layout::create(&dir)?.in_flow(&session.flow))
                 } else if let Some(layout) = Layout::look(&dir)? {
@@ -239,7 +308,7 @@ impl Arrival {
             }
             Typed::Registry { host, prefix } => Opened {
                 destination: registries(session)?,
-                place: Place::Registry { host, prefix },
+                place: Place::Registry { host: host.clone(), prefix: prefix.clone() },
                 side: Class::Destination,
             },
         })
@@ -247,16 +316,7 @@ impl Arrival {
 
     /// Returns the route for names below `place`.
     pub fn route(&self, place: Place, maps: Vec<Map>) -> Route {
-        self.naming.route(place, maps)
-    }
-
-    /// Returns what to do with tags that name something else.
-    pub const fn tag_conflict(&self) -> TagConflict {
-        match self.tag_conflict {
-            Conflict::Fail => TagConflict::Fail,
-            Conflict::Keep => TagConflict::Keep,
-            Conflict::Move => TagConflict::Move,
-        }
+        Route::new(place, self.names.keep_host, maps)
     }
 
     /// Returns the outcome for people and programs. `word` is what was done to the artifacts
@@ -294,7 +354,7 @@ impl Arrival {
         text.push_str(&format!(
             "{word}  {} artifacts to {}: {} blobs sent ({}), {} mounted, {} there already\n{last}",
             done.artifacts.len() - left_out,
-            self.to,
+            self.shown,
             done.pushed,
             show(done.bytes),
             done.mounted,
@@ -317,7 +377,7 @@ impl Arrival {
             })
             .collect();
         let mut result = json!({
-            "to": self.to, "dry_run": self.dry_run, "artifacts": artifacts,
+            "to": self.shown, "dry_run": self.dry_run, "artifacts": artifacts,
             "blobs": { "pushed": done.pushed, "mounted": done.mounted, "present": done.present }, "bytes": done.bytes,
         });
         if let (Value::Object(result), Value::Object(more)) = (&mut result, more) {

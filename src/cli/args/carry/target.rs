@@ -24,42 +24,87 @@ pub struct Target {
     pub container: Option<Address>,
 }
 
-impl Target {
-    /// Parses `-o` together with `--stage`. `channel` is the name that a channel gives.
+/// Where a new bundle is to go. What is missing of its name, its channel gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputRequest {
+    /// A directory, or a bundle's path.
+    Files {
+        /// The path, as typed or configured.
+        path: PathBuf,
+        /// Names the path in messages.
+        subject: String,
+    },
+    /// A container.
+    Container {
+        /// Its address.
+        address: Address,
+        /// The bundle's name; `None` for that of its channel.
+        name: Option<Name>,
+        /// Directory for the volumes that are not sent yet.
+        stage: PathBuf,
+        /// Names the stage in messages.
+        subject: String,
+    },
+}
+
+impl OutputRequest {
+    /// Parses `-o` together with `--stage`. `by_channel` says whether a channel gives the name.
     ///
     /// # Errors
-    /// Class usage; class io for a missing directory.
-    pub fn parse(
-        output: &Path,
-        stage: Option<&Path>,
-        channel: Option<&str>,
-        session: &Session<'_>,
-    ) -> Result<Self, Fault> {
+    /// Class usage.
+    pub fn parse(output: &Path, stage: Option<&Path>, by_channel: bool) -> Result<Self, Fault> {
         if !is_container(output.as_os_str()) {
             if stage.is_some() {
                 let what = "--stage: expected -o with a container, found a directory";
                 return Err(Fault::usage(what, "leave out --stage: the bundle is written where it stays"));
             }
-            let (dir, name) = target(output, session, channel)?;
-            return Ok(Self { dir, name, container: None });
+            return Ok(Self::Files { path: output.to_owned(), subject: format!("-o {}", output.display()) });
         }
-        let (address, name) = match channel {
-            Some(name) => (Address::parse(output.as_os_str())?, Name::new(name)?),
-            None => Address::parse_bundle(output.as_os_str())?,
+        let (address, name) = if by_channel {
+            (Address::parse(output.as_os_str())?, None)
+        } else {
+            Address::parse_bundle(output.as_os_str()).map(|(address, name)| (address, Some(name)))?
         };
         let Some(stage) = stage else {
             let what = format!("-o {address}: expected --stage as well, found none");
             return Err(Fault::usage(what, "name a directory for the volumes that are not sent yet: --stage DIR"));
         };
-        let dir = session.path(stage);
-        if !dir.is_dir() {
-            let what = format!("--stage {}: expected a directory, found none", stage.display());
-            return Err(Fault::new(Class::Io, what).help("make the directory, or name another one"));
-        }
-        crate::outfile::check_folder(&dir, &format!("--stage {}", stage.display()))?;
-        Ok(Self { dir, name, container: Some(address) })
+        let subject = format!("--stage {}", stage.display());
+        Ok(Self::Container { address, name, stage: stage.to_owned(), subject })
     }
 
+    /// Returns where the bundle goes. `channel` is the name that its channel gives.
+    ///
+    /// # Errors
+    /// Class usage; class io for a missing directory.
+    pub fn target(&self, channel: Option<&str>, session: &Session<'_>) -> Result<Target, Fault> {
+        match self {
+            Self::Files { path, subject } => {
+                let (dir, name) = target(path, subject, session, channel)?;
+                Ok(Target { dir, name, container: None })
+            }
+            Self::Container { address, name, stage, subject } => {
+                let name = match (channel, name) {
+                    (Some(channel), _) => Name::new(channel)?,
+                    (None, Some(name)) => name.clone(),
+                    (None, None) => {
+                        let what = format!("{address}: expected a bundle's name, found neither a name nor a channel");
+                        return Err(Fault::usage(what, "give the bundle a name"));
+                    }
+                };
+                let dir = session.path(stage);
+                if !dir.is_dir() {
+                    let what = format!("{subject}: expected a directory, found none");
+                    return Err(Fault::new(Class::Io, what).help("make the directory, or name another one"));
+                }
+                crate::outfile::check_folder(&dir, subject)?;
+                Ok(Target { dir, name, container: Some(address.clone()) })
+            }
+        }
+    }
+}
+
+impl Target {
     /// Opens the directory for writing, with the container behind it.
     ///
     /// # Errors
@@ -93,8 +138,8 @@ impl Target {
 ///
 /// # Errors
 /// Class usage; class io for a missing directory.
-fn target(path: &Path, session: &Session<'_>, channel: Option<&str>) -> Result<(PathBuf, Name), Fault> {
-    let (full, subject) = (session.path(path), format!("-o {}", path.display()));
+fn target(path: &Path, subject: &str, session: &Session<'_>, channel: Option<&str>) -> Result<(PathBuf, Name), Fault> {
+    let full = session.path(path);
     // A `Path` drops a slash or dot at its end; a missing directory would then be taken for a
     // bundle's name.
     let last = path.as_os_str().as_encoded_bytes().rsplit(|byte| *byte == b'/').next();
@@ -121,6 +166,6 @@ fn target(path: &Path, session: &Session<'_>, channel: Option<&str>) -> Result<(
             (dir.to_owned(), name.to_owned())
         }
     };
-    crate::outfile::check_folder(&dir, &subject)?;
+    crate::outfile::check_folder(&dir, subject)?;
     Ok((dir, Name::new(&name)?))
 }

@@ -3,7 +3,9 @@
 
 use clap::Subcommand;
 
-use super::{container_reader, copy, credential, download, login, logout, rm, rule, schema, serve, upload};
+use super::{
+    container_reader, copy, credential, download, login, logout, pipeline, rm, rule, runs, schema, serve, upload,
+};
 use crate::base::fault::Fault;
 use crate::cli::output::Outcome;
 use crate::cli::session::Session;
@@ -41,6 +43,12 @@ pub enum Command {
     /// Manage the rules of the artifact cache in the configuration
     #[command(display_order = 14)]
     Rule(rule::Args),
+    /// Manage, check and run the export and import pipelines in the configuration
+    #[command(display_order = 14)]
+    Pipeline(pipeline::Args),
+    /// List, show and delete the records of pipeline runs
+    #[command(display_order = 14)]
+    Runs(runs::Args),
     /// Print the JSON Schema of a file
     #[command(display_order = 15)]
     Schema(schema::Args),
@@ -63,6 +71,8 @@ impl Command {
             Self::Logout(args) => args.run(session),
             Self::Credential(args) => args.run(session),
             Self::Rule(args) => args.run(session),
+            Self::Pipeline(args) => args.run(session),
+            Self::Runs(args) => args.run(session),
             Self::Schema(args) => args.run(session),
         }
     }

@@ -10,6 +10,7 @@ use crate::cli::args::place::Destination as Typed;
 use crate::cli::network::Network;
 use crate::cli::network::registries;
 use crate::cli::output::Outcome;
+use crate::cli::reach::Reach;
 use crate::decide::maps::Map;
 use crate::decide::select::Wanted;
 use crate::decide::selector::Source as From;
@@ -49,9 +50,10 @@ impl Args {
     /// Class usage before any work; class source, destination; class policy for conflicts.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let selectors = self.selecting.parse(true, session)?;
+        session.reach = Reach::of(&self.network);
         let names = self.names.iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
-        let (typed, maps) = self.arrival.parse(session)?;
-        let is_one_place = match &typed {
+        let to = self.arrival.resolve(session)?;
+        let is_one_place = match &to.place {
             Typed::Registry { host, .. } => selectors.iter().all(|one| match &one.source {
                 From::Registry(reference) => reference.repository.host() == host,
                 From::Tags { repository, .. } => repository.host() == host,
@@ -64,31 +66,30 @@ impl Args {
         if self.init_state && !has_bundle(&selectors) {
             return Err(without_bundle("--init-state"));
         }
+        let options = self.selecting.options()?;
         let Selected { source, wanted, bundles, .. } =
-            self.selecting.source(&selectors, Vec::new(), self.init_state, session, |session| {
+            options.source(&selectors, Vec::new(), self.init_state, session, |session| {
                 Ok(Box::new(registries.open(session, self.from_credential.as_deref())?))
             })?;
-        check_maps(&maps, wanted.iter().map(Wanted::repository), session)?;
-        let repositories = wanted.iter().map(Wanted::repository);
-        let maps = self.arrival.with_rules(maps, repositories, || self.network.rules(session))?;
+        check_maps(&to.names.maps, wanted.iter().map(Wanted::repository), session)?;
+        let maps = to.maps(wanted.iter().map(Wanted::repository), || self.network.rules(session))?;
         // Names that were typed are below PLACE as they are.
         let maps = if names.is_empty() {
             maps
         } else {
             names.iter().map(|(repository, _)| Map::exact(repository, repository.path())).collect()
         };
-        let opened = self
-            .arrival
-            .open(typed, session, |session| Ok(Box::new(registries.open(session, self.to_credential.as_deref())?)))?;
-        let route = self.arrival.route(opened.place, maps);
+        let opened =
+            to.open(session, |session| Ok(Box::new(registries.open(session, self.to_credential.as_deref())?)))?;
+        let route = to.route(opened.place, maps);
         let request = Request {
-            selection: self.selecting.selection(wanted, false),
+            selection: options.selection(wanted, false),
             names,
             route: &route,
             is_one_place,
-            tag_conflict: self.arrival.tag_conflict(),
-            keep_going: self.arrival.keep_going,
-            dry_run: self.arrival.dry_run,
+            tag_conflict: to.tag_conflict,
+            keep_going: to.keep_going,
+            dry_run: to.dry_run,
             sides: Sides { destination: opened.side, ..Sides::PLACES },
         };
         let mut more = json!({});
@@ -97,7 +98,7 @@ impl Args {
         }
         let last: String = bundles.iter().map(|id| format!("from bundle {id}\n")).collect();
         let done = crate::operate::copy::run(&session.flow, &*source, &*opened.destination, &request)?;
-        Ok(self.arrival.told(&done, ("copy", "copied"), more, &last))
+        Ok(to.told(&done, ("copy", "copied"), more, &last))
     }
 }
 

@@ -7,10 +7,13 @@ pub mod credential;
 pub mod download;
 pub mod login;
 pub mod logout;
+pub mod pipeline;
 pub mod rm;
 pub mod rule;
+pub mod runs;
 pub mod schema;
 pub mod serve;
 pub mod upload;
+pub mod watch;
 
 pub use self::command::Command;

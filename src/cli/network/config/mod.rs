@@ -8,10 +8,13 @@
 pub mod credential;
 mod expand;
 mod host;
+mod pipelined;
+pub mod pipelines;
 mod ruled;
 pub mod rules;
 pub mod storage;
 pub mod tables;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -53,6 +56,10 @@ pub struct Config {
     pub credentials: BTreeMap<String, Credential>,
     /// `[storage]` tables, by name.
     pub storage: BTreeMap<String, Storage>,
+    /// `[export]` tables, by name.
+    pub exports: BTreeMap<String, pipelines::Export>,
+    /// `[import]` tables, by name.
+    pub imports: BTreeMap<String, pipelines::Import>,
     /// `[rule]` tables.
     pub rules: Vec<rules::Placed>,
 }
@@ -118,8 +125,8 @@ fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<t
     let mut table = DeTable::parse(file.text).map_err(|error| file.refused(&error))?;
     if let Some(env) = env {
         for (name, value) in table.get_mut().iter_mut() {
-            // Other tables belong to other versions.
-            if let ("registry" | "credential" | "storage" | "rule", DeValue::Table(table)) =
+            // An unknown table is refused below.
+            if let ("registry" | "credential" | "storage" | "export" | "import" | "rule", DeValue::Table(table)) =
                 (name.get_ref().as_ref(), value.get_mut())
             {
                 expand::table(table, env, file)?;
@@ -164,6 +171,7 @@ impl Config {
             }
             self.registries.push(registry);
         }
+        self.add_pipelines(read.export, read.import, file, &dir)?;
         self.add_rules(read.rule, file)
     }
 
@@ -196,6 +204,7 @@ impl Config {
                 return Err(registry.at.wrong(what, "make a credential for this host, or remove its host"));
             }
         }
+        self.check_pipelines()?;
         self.check_rules()
     }
 

@@ -1,8 +1,7 @@
 //! The tables of packmule.toml as they are in the file: types for the parser and for the JSON
 //! Schema.
 //!
-//! [`super`] decides what they mean together. The tables of later versions are accepted but not
-//! read, so that one file works for all versions.
+//! [`super`] decides what they mean together.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,17 +9,13 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
+use super::words::Words;
 use crate::secret;
 use crate::toml_file::spelling::Table;
-
-/// Tables that other versions read.
-type Later = Option<Table<BTreeMap<String, Table<toml::Table>>>>;
-/// Schema of those tables.
-type AnyTables = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>;
 
 /// packmule.toml
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -36,12 +31,12 @@ pub struct File {
     /// Blob containers by name.
     #[schemars(with = "BTreeMap<String, Storage>")]
     pub storage: BTreeMap<String, Spanned<Table<Storage>>>,
-    /// Export pipelines. Not read by this version.
-    #[schemars(with = "AnyTables")]
-    pub export: Later,
-    /// Import pipelines. Not read by this version.
-    #[schemars(with = "AnyTables")]
-    pub import: Later,
+    /// Export pipelines by name.
+    #[schemars(with = "BTreeMap<String, super::pipelines::tables::Export>")]
+    pub export: BTreeMap<String, Spanned<Table<super::pipelines::tables::Export>>>,
+    /// Import pipelines by name.
+    #[schemars(with = "BTreeMap<String, super::pipelines::tables::Import>")]
+    pub import: BTreeMap<String, Spanned<Table<super::pipelines::tables::Import>>>,
     /// Rules of the artifact cache, by name.
     #[schemars(with = "BTreeMap<String, super::rules::Rule>")]
     pub rule: BTreeMap<String, Spanned<Table<super::rules::Rule>>>,
@@ -104,6 +99,8 @@ pub struct Storage {
     pub endpoint: Option<Spanned<String>>,
     /// Whether the bucket is named in the path of an s3:// address, not in its host.
     pub path_style: Option<bool>,
+    /// Whether the container is open to everyone: requests have no login.
+    pub anonymous: Option<bool>,
 }
 
 /// A login, a key, or an identity in a cloud.
@@ -135,16 +132,6 @@ pub struct Credential {
     pub profile: Option<String>,
     /// Key of a Google service account, in JSON.
     pub service_account: Option<secret::Source>,
-}
-
-/// One string or several.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged)]
-pub enum Words {
-    /// One string.
-    One(String),
-    /// Several strings.
-    Many(Vec<String>),
 }
 
 /// A string in the file, or one kept elsewhere like a secret.
@@ -256,9 +243,6 @@ macro_rules! either {
     };
 }
 
-either!(Words, "a string or a list of strings",
-    text: |text| Ok(Words::One(text.to_owned())),
-    visit_seq(SeqAccess): |list| Vec::deserialize(SeqAccessDeserializer::new(list)).map(Words::Many));
 either!(Text, "a string or a table such as { env = \"...\" }",
     text: |text| Ok(Text::Plain(text.to_owned())),
     visit_map(MapAccess): |map| secret::Source::deserialize(MapAccessDeserializer::new(map)).map(Text::Secret));

@@ -2,6 +2,7 @@
 
 mod arrive;
 mod bases;
+mod blobs_only;
 mod ledger;
 mod liar;
 mod many;
@@ -140,6 +141,7 @@ fn request<'a>(set: &'a Set, destination: &'a dyn Destination, route: &'a Route)
         keep_going: false,
         dry_run: false,
         sides: Sides::BUNDLE,
+        goal: Goal::Whole,
         referrers: &Referrers::All,
         siblings: None,
         wanted: None,
