@@ -1,7 +1,7 @@
 //! Names that the published contract keeps for later versions: refused as such, not as mistakes.
 
 /// Commands.
-const COMMANDS: [&str; 4] = ["parity", "repair", "split", "join"];
+const COMMANDS: [&str; 4] = ["join", "parity", "repair", "split"];
 /// Options, with the command that will have them.
 const OPTIONS: [(&str, &str); 2] = [("export", "--kit"), ("unpack", "--select")];
 

@@ -148,6 +148,12 @@ const SCREENS: &[Screen] = &[
         ],
     ),
     ("runs", None, ["packmule runs list --top 10", "packmule runs show 20260131-120000-0a1b2c3d"]),
+    (
+        "pipeline",
+        None,
+        ["packmule pipeline run monthly --dry-run", "packmule pipeline watch dark --listen 127.0.0.1:9000"],
+    ),
+    ("runs", None, ["packmule runs list --top 5", "packmule runs clean --dry-run"]),
     ("schema", None, ["packmule schema config", "packmule schema trust"]),
 ];
 

@@ -90,7 +90,7 @@ fn what_a_later_version_has_is_refused_as_that() {
         let (code, _, told) = run(words);
         assert!(code == 2 && told.contains("comes with a later version"), "{words:?}: {told}");
     }
-    for words in [&["repare", "b"][..], &["verify", "b", "--joyn", "x"], &["inspect", "b", "--kit"]] {
+    for words in [&["repare", "b"][..], &["export", "a", "--kitt"], &["inspect", "b", "--kit"]] {
         let (code, _, told) = run(words);
         assert!(code == 2 && !told.contains("later version"), "{words:?}: {told}");
     }
