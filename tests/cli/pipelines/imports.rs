@@ -63,6 +63,14 @@ fn t6_t10_an_id_is_imported_once_and_a_name_with_another_id_again() {
     let other = site.run(&["run", "dark", "--name", "b"], 0);
     assert_ne!(other["result"]["id"], first["result"]["id"]);
     assert!(other["result"]["skipped"].is_null());
+    // A part of a bundle does not count as the bundle.
+    site.source(&[15, 16]);
+    site.run(&["run", "one"], 0);
+    let part = site.run(&["run", "dark", "--name", "b", "--artifact", "example.org/a/b:2"], 0);
+    let outcomes = |run: &Value| run["result"]["artifacts"].to_string().matches("left-out").count();
+    assert_eq!((outcomes(&part), &site.runs()[0]["state"]), (1, &"done".into()), "{part}");
+    let all = site.run(&["run", "dark", "--name", "b"], 0);
+    assert_eq!((outcomes(&all), all["result"]["skipped"].is_null()), (0, true), "{all}");
     // Another destination has not got it.
     site.configure(&tables.replace("oci:site", "oci:elsewhere"));
     assert!(site.run(&["run", "dark", "--name", "b"], 0)["result"]["skipped"].is_null());

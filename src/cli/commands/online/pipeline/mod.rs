@@ -74,7 +74,7 @@ enum Command {
     Run {
         /// Name of the pipeline: N, export.N or import.N
         name: String,
-        /// Take this instead of what the export pipeline is set to take; repeatable
+        /// Export this instead of what the pipeline is set to take, or import only this of the bundle; repeatable
         #[arg(long = "artifact", value_name = "SELECTOR")]
         artifacts: Vec<String>,
         /// Bundle to import, or name of the bundle to export
