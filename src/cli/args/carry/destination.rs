@@ -227,7 +227,7 @@ pub struct DestinationRequest {
     pub place: Typed,
     /// Names there.
     pub names: Names,
-    /// What to do with tags that name something else.
+    /// Treatment of tags that name something else.
     pub tag_conflict: TagConflict,
     /// Whether failures of the destination are recorded, and the other artifacts go on.
     pub keep_going: bool,
