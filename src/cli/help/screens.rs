@@ -142,18 +142,9 @@ const SCREENS: &[Screen] = &[
     (
         "pipeline",
         None,
-        [
-            "packmule pipeline set import.dark dir=/media/usb to=registry.example/mirror",
-            "packmule pipeline run monthly",
-        ],
+        ["packmule pipeline set export.monthly dir=/media/usb artifacts=alpine:3.20", "packmule pipeline run monthly"],
     ),
     ("runs", None, ["packmule runs list --top 10", "packmule runs show 20260131-120000-0a1b2c3d"]),
-    (
-        "pipeline",
-        None,
-        ["packmule pipeline run monthly --dry-run", "packmule pipeline watch dark --listen 127.0.0.1:9000"],
-    ),
-    ("runs", None, ["packmule runs list --top 5", "packmule runs clean --dry-run"]),
     ("schema", None, ["packmule schema config", "packmule schema trust"]),
 ];
 

@@ -185,56 +185,34 @@ const NAME: &str = r"^((?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:(?:
 
 #[test]
 fn sets_of_openshift_have_the_fields_of_their_definitions() {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    struct Object {
-        api_version: String,
-        kind: String,
-        metadata: Metadata,
-        spec: Spec,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Metadata {
-        name: String,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    struct Spec {
-        image_digest_mirrors: Option<Vec<Mirrors>>,
-        image_tag_mirrors: Option<Vec<Mirrors>>,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    #[allow(clippy::struct_field_names, reason = "the names of the definitions")]
-    struct Mirrors {
-        source: String,
-        mirrors: Vec<String>,
-        mirror_source_policy: String,
-    }
     let mut receipt = usual();
     receipt.artifacts.push(arrival("quay.io/only/digest", "reg.site:5000/mirror/only/digest", "", "d"));
     receipt.artifacts.push(arrival("[::1]:5000/six", "reg.site:5000/mirror/six", "1", "six"));
     let pattern = regex::Regex::new(NAME).unwrap();
-    for (kind, count) in [(Kind::Idms, 4), (Kind::Itms, 3)] {
+    for (kind, object, list, count) in [
+        (Kind::Idms, "ImageDigestMirrorSet", "imageDigestMirrors", 4),
+        (Kind::Itms, "ImageTagMirrorSet", "imageTagMirrors", 3),
+    ] {
         let emitted = emit(kind, std::slice::from_ref(&receipt));
         assert_eq!(unmapped(&emitted)[0].0, "[::1]:5000/six");
-        let found: Object = serde_saphyr::from_str(&emitted.files[0].text).unwrap();
-        assert_eq!((&*found.api_version, &*found.metadata.name), ("config.openshift.io/v1", "packmule"));
-        let list = match (&*found.kind, found.spec.image_digest_mirrors, found.spec.image_tag_mirrors) {
-            ("ImageDigestMirrorSet", Some(list), None) if kind == Kind::Idms => list,
-            ("ImageTagMirrorSet", None, Some(list)) if kind == Kind::Itms => list,
-            other => panic!("{}", other.0),
-        };
-        assert_eq!(list.len(), count, "{kind:?}");
-        for one in &list {
-            assert!(pattern.is_match(&one.source) && one.mirrors.iter().all(|name| pattern.is_match(name)));
-            assert_eq!((&*one.mirror_source_policy, one.mirrors.len()), ("NeverContactSource", 1));
-        }
-        assert_eq!(
-            (&*list[0].source, &*list[0].mirrors[0]),
-            ("docker.io/library/alpine", "reg.site:5000/mirror/library/alpine")
+        let found = body(kind, &emitted.files[0].text);
+        let head = format!(
+            "apiVersion: config.openshift.io/v1\nkind: {object}\nmetadata:\n  name: packmule\nspec:\n  {list}:\n"
         );
+        let lines: Vec<&str> = found.strip_prefix(&head).expect("the head").lines().collect();
+        assert_eq!(lines.len(), 4 * count, "{found}");
+        for entry in lines.chunks(4) {
+            let name = |line: &str, before: &str| {
+                line.strip_prefix(before).and_then(|rest| rest.strip_suffix('"')).expect("a name").to_owned()
+            };
+            let (source, mirror) = (name(entry[0], "    - source: \""), name(entry[2], "        - \""));
+            assert!(pattern.is_match(&source) && pattern.is_match(&mirror), "{entry:?}");
+            let rest = (entry[1], entry[3]);
+            assert_eq!(rest, ("      mirrors:", "      mirrorSourcePolicy: NeverContactSource"));
+        }
+        assert!(found.contains(
+            "\"docker.io/library/alpine\"\n      mirrors:\n        - \"reg.site:5000/mirror/library/alpine\"\n"
+        ));
     }
 }
 
