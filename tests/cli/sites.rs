@@ -4,7 +4,8 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -138,6 +139,14 @@ impl Site {
         let mut run = self.command(args);
         let mut child = Running(run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
         let mut told = BufReader::new(child.0.stderr.take().unwrap());
+        let child = Arc::new(Mutex::new(child));
+        let (found, waits) = std::sync::mpsc::channel::<()>();
+        let watched = Arc::clone(&child);
+        std::thread::spawn(move || {
+            if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                drop(watched.lock().unwrap().0.kill());
+            }
+        });
         let (mut all, mut line) = (String::new(), String::new());
         loop {
             line.clear();
@@ -147,10 +156,13 @@ impl Site {
                 break;
             }
         }
+        drop(found);
         self.is_silent(args, &all);
         // What it says further must not stop it.
         std::thread::spawn(move || drop(told.read_to_end(&mut Vec::new())));
-        then(line.trim_end())
+        let result = then(line.trim_end());
+        drop(child);
+        result
     }
 
     /// Checks that two folders of the site have the same files.

@@ -150,7 +150,7 @@ fn split(text: &str) -> (&str, Option<&str>) {
     text.split_once(':').map_or((text, None), |(place, reference)| (place, Some(reference)))
 }
 
-/// Splits BUNDLE[:REF]. The address of a container has colons of its own: after its scheme, and before
+/// Splits `BUNDLE[:REF]`. The address of a container has colons of its own: after its scheme, and before
 /// a port.
 fn split_bundle(text: &str) -> Result<(&str, Option<&str>), Fault> {
     let begin = match text.split_once("://") {
