@@ -20,11 +20,8 @@ impl Events for Redacted {
             Event::Warning(text) => Event::Warning(self.secrets.without(text)),
             Event::Detail(text) => Event::Detail(self.secrets.without(text)),
             // Only our own names and numbers.
-            other @ (Event::Stage { .. }
-            | Event::Bytes(_)
-            | Event::Item(_)
-            | Event::Waiting { .. }
-            | Event::Run(_)) => other,
+            other
+            @ (Event::Stage { .. } | Event::Bytes(_) | Event::Item(_) | Event::Waiting { .. } | Event::Run(_)) => other,
         });
     }
 }

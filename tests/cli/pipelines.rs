@@ -136,7 +136,13 @@ fn t5_pipelines_are_set_shown_listed_and_deleted_and_comments_stay() {
     );
     assert_eq!(made["result"]["pipeline"], "export.monthly");
     let file = std::fs::read_to_string(site.path("packmule.toml")).unwrap();
-    for part in ["# of the site", "# low side", "signatures = 2", "\"org.example.ticket\" = \"CHG-1\"", "images_in = \"list.yaml\""] {
+    for part in [
+        "# of the site",
+        "# low side",
+        "signatures = 2",
+        "\"org.example.ticket\" = \"CHG-1\"",
+        "images_in = \"list.yaml\"",
+    ] {
         assert!(file.contains(part), "{part}: {file}");
     }
     let shown = site.run(&["show", "monthly"], 0)["result"].clone();
@@ -145,7 +151,10 @@ fn t5_pipelines_are_set_shown_listed_and_deleted_and_comments_stay() {
     // The same again changes nothing; a key alone changes only itself; an empty one goes.
     site.run(&["set", "export.monthly", "channel=apps", "expires=35d"], 0);
     assert_eq!(std::fs::read_to_string(site.path("packmule.toml")).unwrap(), file);
-    site.run(&["update", "export.monthly", "expires=", "allow_partial=", "release.repositories=", "passphrase.file=pass"], 0);
+    site.run(
+        &["update", "export.monthly", "expires=", "allow_partial=", "release.repositories=", "passphrase.file=pass"],
+        0,
+    );
     let file = std::fs::read_to_string(site.path("packmule.toml")).unwrap();
     assert!(!file.contains("expires") && !file.contains("repositories") && !file.contains("PASS"), "{file}");
     assert!(file.contains("signatures = 2") && file.contains("passphrase = { file = \"pass\" }"), "{file}");
@@ -200,7 +209,8 @@ fn t5_pipelines_are_set_shown_listed_and_deleted_and_comments_stay() {
 
 #[test]
 fn t3_an_export_runs_as_its_table_says() {
-    let site = Site::new("export", &format!("{EXPORT}annotations = {{ ticket = \"CHG-1\" }}\nvolume_size = \"none\"\n"));
+    let site =
+        Site::new("export", &format!("{EXPORT}annotations = {{ ticket = \"CHG-1\" }}\nvolume_size = \"none\"\n"));
     site.source(&[1, 2]);
     // The first of a channel starts it.
     let refused = site.run(&["run", "monthly"], 14);
@@ -289,7 +299,11 @@ fn t20_nothing_leaves_that_release_does_not_allow() {
     site.source(&[9]);
     let refused = site.run(&["run", "monthly", "--init-state"], 15);
     assert!(error(&refused).contains("example.org/a/b: expected a repository that release allows out"), "{refused}");
-    assert!(site.files("out").is_empty() && site.files("stage").iter().all(|file| !file.contains(".tar")), "{:?}", site.files("stage"));
+    assert!(
+        site.files("out").is_empty() && site.files("stage").iter().all(|file| !file.contains(".tar")),
+        "{:?}",
+        site.files("stage")
+    );
     assert!(error(&site.run(&["run", "monthly", "--init-state", "--dry-run"], 15)).contains("example.org/a/b"));
     site.configure(&tables.replace("docker.io/*", "example.org/a/*"));
     site.run(&["run", "monthly", "--init-state"], 0);
@@ -311,7 +325,10 @@ fn t20_a_run_waits_for_signatures_and_goes_on_after_sign() {
     assert_eq!((&run["state"], run["sign"].as_str()), (&"waiting".into(), stage.to_str()));
     // It goes on waiting, as the same run and with the same bundle.
     let still = site.run(&["run", "monthly"], 15);
-    assert_eq!((&still["result"]["run"], &still["result"]["id"]), (&waiting["result"]["run"], &waiting["result"]["id"]));
+    assert_eq!(
+        (&still["result"]["run"], &still["result"]["id"]),
+        (&waiting["result"]["run"], &waiting["result"]["id"])
+    );
     assert!(site.files("out").is_empty() && site.runs().len() == 1);
     site.sign("stage/apps-1", site.path("second.pem").to_str().unwrap());
     let done = site.run(&["run", "monthly"], 0);
@@ -372,9 +389,15 @@ fn t4_t7_t12_a_bundle_is_imported_by_name_and_deleted_when_all_was_read_back() {
         serde_json::from_slice(&std::fs::read(site.path(&format!("receipts/apps-1-{run}.json"))).unwrap()).unwrap();
     assert_eq!((&receipt["run"], &receipt["bundle"]["id"]), (&run.into(), &done["result"]["id"]));
     let record = &site.runs()[0];
-    assert_eq!((&record["bundle"], &record["name"], &record["state"]), (&done["result"]["id"], &"apps-1".into(), &"done".into()));
+    assert_eq!(
+        (&record["bundle"], &record["name"], &record["state"]),
+        (&done["result"]["id"], &"apps-1".into(), &"done".into())
+    );
     assert!(record["receipt"].as_str().unwrap().ends_with(&format!("apps-1-{run}.json")));
-    let (same, _) = packmule(&["diff", &format!("oci:{}", site.path("source").display()), &format!("oci:{}", site.path("site").display())], 0);
+    let (same, _) = packmule(
+        &["diff", &format!("oci:{}", site.path("source").display()), &format!("oci:{}", site.path("site").display())],
+        0,
+    );
     assert_eq!(same["result"]["same"], true, "{same}");
 }
 
@@ -449,9 +472,8 @@ fn t12_a_failed_import_deletes_nothing() {
 
 #[test]
 fn t8_the_id_of_a_run_stands_in_lines_reports_audit_logs_and_receipts() {
-    let tables = format!(
-        "[export.one]\ndir = \"out\"\nname = \"b\"\nsign = \"KEY\"\nartifacts = [\"oci:source\"]\n{IMPORT}"
-    );
+    let tables =
+        format!("[export.one]\ndir = \"out\"\nname = \"b\"\nsign = \"KEY\"\nartifacts = [\"oci:source\"]\n{IMPORT}");
     let site = Site::new("marked", &tables);
     site.source(&[19]);
     site.run(&["run", "one"], 0);
@@ -524,7 +546,8 @@ fn t21_check_lists_all_that_is_missing_at_once() {
     );
     let site = Site::new("check", &good);
     let checked = site.run(&["check", "one"], 0);
-    let steps: Vec<&str> = checked["result"]["steps"].as_array().unwrap().iter().map(|one| one["step"].as_str().unwrap()).collect();
+    let steps: Vec<&str> =
+        checked["result"]["steps"].as_array().unwrap().iter().map(|one| one["step"].as_str().unwrap()).collect();
     for step in ["state", "channel", "key", "place", "right to list", "right to write", "artifact"] {
         assert!(steps.contains(&step), "{step}: {steps:?}");
     }
@@ -555,7 +578,8 @@ fn t21_check_lists_all_that_is_missing_at_once() {
     // The policy does not let the bundle in.
     site.configure(&good);
     packmule(&["key", "new", "-o", site.path("other.pem").to_str().unwrap(), "--no-passphrase"], 0);
-    let policy = format!("[key]\nk = {{ public = {:?} }}\n[channel.apps]\nkeys = [\"k\"]\n", site.path("other.pub.pem"));
+    let policy =
+        format!("[key]\nk = {{ public = {:?} }}\n[channel.apps]\nkeys = [\"k\"]\n", site.path("other.pub.pem"));
     site.write("trust.toml", &policy);
     assert!(error(&site.run(&["check", "dark"], 13)).contains("admission"));
 }
@@ -612,7 +636,11 @@ fn t8_t12_t20_a_run_that_is_killed_at_any_step_goes_on() {
                 site.run(&["run", "monthly", "--init-state"], 0);
             }
             assert!(site.path("out/apps-1.json").exists() && !site.path("out/apps-2.json").exists(), "{place}");
-            assert!(site.files("stage").iter().all(|file| !file.starts_with("apps-1.0")), "{place}: {:?}", site.files("stage"));
+            assert!(
+                site.files("stage").iter().all(|file| !file.starts_with("apps-1.0")),
+                "{place}: {:?}",
+                site.files("stage")
+            );
             packmule(&["verify", site.path("out/apps-1").to_str().unwrap(), "--key", "k.pub.pem", "--init-state"], 0);
             let (imported, told) = hit(words(&["dark", "--name", "apps-1", "--init-state"]));
             let place = format!("{call} {nth}: {imported:?} {told}");

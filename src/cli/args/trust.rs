@@ -237,7 +237,8 @@ mod tests {
         let run_line = |_: &mut Session<'_>, _: &[&str]| Err(Fault::new(Class::Bug, "no command follows"));
         let grammar = || clap::Command::new("packmule");
         let reach = Reach::default();
-        let session = Session { world: &mut world, flow, globals, audit: None, pipeline_run: None, reach, run_line, grammar };
+        let session =
+            Session { world: &mut world, flow, globals, audit: None, pipeline_run: None, reach, run_line, grammar };
         let whom = Whom { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Whom::default() };
         whom.read(false, Side::Look, &session)?.policy(Err(&Fault::new(Class::Io, "no such bundle")))
     }

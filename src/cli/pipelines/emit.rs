@@ -28,7 +28,9 @@ pub(super) fn all(receipts: &Receipts, session: &Session<'_>) -> Result<Vec<Valu
             .ok_or_else(|| Fault::new(Class::Bug, format!("emit {name}: expected a kind that is known")))?;
         let emitted = write(&found, kind, &Options::default())?;
         for one in &emitted.unmapped {
-            session.flow.warn(format!("emit {name}: {} is not mapped to {}: {}", one.source, one.destination, one.reason));
+            session
+                .flow
+                .warn(format!("emit {name}: {} is not mapped to {}: {}", one.source, one.destination, one.reason));
         }
         let mut written = put(dir, &emitted, session)?.json();
         written["kind"] = json!(name);

@@ -99,18 +99,15 @@ fn manifest(container: &dyn Container, name: &Name) -> Result<Option<Vec<u8>>, F
 ///
 /// # Errors
 /// Class source if there is no such run; class io, lock.
-fn deleted(
-    import: &Import,
-    name: &Name,
-    container: &dyn Container,
-    session: &mut Session<'_>,
-) -> Result<Ended, Fault> {
+fn deleted(import: &Import, name: &Name, container: &dyn Container, session: &mut Session<'_>) -> Result<Ended, Fault> {
     let pipeline = format!("import.{}", import.name);
     let runs = record::store(session)?.runs();
     let killed = runs.newest(&pipeline, |run| run.name.as_deref() == Some(name.as_str()))?;
     let killed = killed.filter(|run| run.state == State::Killed);
     let bundle = killed.as_ref().and_then(|run| run.bundle);
-    let (Some(run), Some(id)) = (killed.filter(|_| import.delete_source), bundle) else { return Err(none(import, name)) };
+    let (Some(run), Some(id)) = (killed.filter(|_| import.delete_source), bundle) else {
+        return Err(none(import, name));
+    };
     if earlier(import, name, run.id.as_str(), id, session)?.is_none() {
         return Err(none(import, name));
     }

@@ -99,6 +99,15 @@ fn t8_records_are_listed_newest_first_and_deleted_alone_or_all_that_failed() {
 }
 
 #[test]
+fn t8_runs_of_one_second_are_in_their_order_too() {
+    let (_dir, runs) = store();
+    let ids: Vec<Id> = (0..50).map(|_| begin(&runs, "dark", 7).run.id).collect();
+    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
+    let listed: Vec<Id> = runs.list(50).unwrap().runs.into_iter().map(|run| run.id).rev().collect();
+    assert_eq!(listed, ids);
+}
+
+#[test]
 fn t8_a_damaged_record_is_named_and_can_be_deleted() {
     let (_dir, runs) = store();
     let run = begin(&runs, "dark", 1).end(State::Done, None, at(1)).unwrap();
