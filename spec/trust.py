@@ -28,9 +28,30 @@ def read(path, offset, size):  # no link is followed and nothing waited for, eve
 def read_whole(path, limit):  # verification.md, steps 1 and 2: the limit holds by the file's size; it is read once
     require(length(path) <= limit, "FMT", "%s: larger than %d bytes" % (path, limit))
     return read(path, 0, limit)
-def read_own(path, limit, owners, kind="USAGE"):  # policy.md, The file: no link, a plain file, who can write it
+def followed(path, owners):  # policy.md, The file: where a link leads that nobody else can have made lead there
+    def sure(at):
+        info = os.lstat(at)
+        is_open = stat.S_ISDIR(info.st_mode) and info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX
+        require(info.st_uid in owners and not (is_open and not os.statvfs(at).f_flag & os.ST_RDONLY), "USAGE", "%s: others can change it" % at)
+    if not os.path.islink(path): return path
+    at, names, links = os.path.dirname(path) or ".", [os.path.basename(path)], 0
+    sure(at)
+    while names:
+        name = names.pop(0)
+        below = os.path.join(at, name)
+        if os.path.islink(below) and name not in ("", ".", ".."):
+            sure(below)
+            links, target = links + 1, os.readlink(below)
+            require(links <= 40, "USAGE", "%s: too many links" % path)
+            at, names = "/" if target.startswith("/") else at, target.split("/") + names
+            sure(at)
+        elif not names: return below
+        elif name not in ("", "."):
+            at = below
+            sure(at)
+def read_own(path, limit, owners, kind="USAGE"):  # policy.md, The file: a plain file, who can write it
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        with open(os.open(followed(path, owners) if kind == "USAGE" else path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             info = os.fstat(file.fileno())
             require(stat.S_ISREG(info.st_mode) and info.st_size <= limit, kind, "%s: no plain file, or above %d bytes" % (path, limit))
             require(not info.st_mode & 0o022 and info.st_uid in owners, kind, "%s: others can write it, or own it" % path)

@@ -14,7 +14,7 @@
 //! | 4 records | [`receipt`], [`report`], [`state`], [`audit`] | the result of an import; the page that a run is approved from; the bundles last accepted and exported; who did what |
 //! | 3 network | `network` | the runtime, addresses, certificates, waits, pace and rate that all protocols share |
 //! | 2 contracts | [`content`], [`outfile`], [`program`], [`signing`] | traits, checked streams, several sources as one; which files an output may change; other programs; keys and policies |
-//! | 1 tools | [`closure`], [`flow`], [`system`], [`toml_file`] | everything that an artifact references; cancel flag and events; system-specific code; TOML files that people write |
+//! | 1 tools | [`closure`], [`flow`], [`system`], [`toml_file`], [`yaml`] | everything that an artifact references; cancel flag and events; system-specific code; TOML files that people write; YAML |
 //! | 0 basics | [`oci`], [`base`] | digests, descriptors, documents, names; faults, locks, sizes, times, redaction of secrets |
 //!
 //! Limits: `oci` does no I/O; `bundle` uses no network and no terminal; `registry` does not know
@@ -51,6 +51,7 @@ cfg_if! {
         pub mod files;
         pub mod keys;
         pub mod layout;
+        pub mod yaml;
     }
 }
 

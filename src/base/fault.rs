@@ -51,6 +51,11 @@ pub enum Reason {
     OnlyThis,
     /// The place took it and named its digest, and does not let it be read afterwards.
     Unreadable,
+    /// The place does not take a manifest because it does not have some of its content.
+    PartsMissing,
+    /// The place does not take manifests of this form: another one of the same type would fare the
+    /// same.
+    FormRefused,
 }
 
 /// The parts of a description "subject: expected …, found …".
@@ -62,6 +67,15 @@ pub struct Parts {
     pub expected: String,
     /// Finding in its place, if it is known.
     pub found: Option<String>,
+}
+
+/// A cause that faults about different subjects may share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// Description of the cause, without a subject of its own.
+    pub what: String,
+    /// Name of the thing that failed because of it; may be empty.
+    pub of: String,
 }
 
 /// The description of a failure: a text, and its parts if it is about a difference.
@@ -86,6 +100,9 @@ pub struct Fault<C = Class> {
     pub help: Option<String>,
     /// Reason for special handling, if any.
     pub reason: Option<Reason>,
+    /// Cause, if the same one may make other things fail in this run. Faults with one cause are
+    /// shown as one.
+    pub cause: Option<Box<Cause>>,
     /// Other faults of the same run, if the run went on after the first and lists all of them.
     pub others: Vec<Fault>,
 }
@@ -94,7 +111,7 @@ impl<C> Fault<C> {
     /// Creates a fault of `class`, from a text, or from [`differs`] or [`expects`].
     pub fn new(class: C, what: impl Into<Description>) -> Self {
         let Description { text, parts } = what.into();
-        Self { class, what: text, parts, help: None, reason: None, others: Vec::new() }
+        Self { class, what: text, parts, help: None, reason: None, cause: None, others: Vec::new() }
     }
 
     /// Returns the option, file, digest or name that the fault is about, if it is known.
@@ -115,8 +132,13 @@ impl<C> Fault<C> {
     /// Puts `subject` before the description, and before its own subject.
     #[must_use]
     pub fn within(self, subject: impl fmt::Display) -> Self {
+        let subject = subject.to_string();
+        let cause = self.cause.map(|cause| {
+            let of = if cause.of.is_empty() { subject.clone() } else { format!("{subject}: {}", cause.of) };
+            Box::new(Cause { of, ..*cause })
+        });
         let Description { text, parts } = Description { text: self.what, parts: self.parts }.within(subject);
-        Self { what: text, parts, ..self }
+        Self { what: text, parts, cause, ..self }
     }
 
     /// Sets the advice.
@@ -133,10 +155,17 @@ impl<C> Fault<C> {
         self
     }
 
+    /// Sets the cause, which made `of` fail.
+    #[must_use]
+    pub fn caused_by(mut self, what: impl Into<String>, of: impl Into<String>) -> Self {
+        self.cause = Some(Box::new(Cause { what: what.into(), of: of.into() }));
+        self
+    }
+
     /// Converts the classification and keeps everything else.
     pub fn classed<D>(self, class: impl FnOnce(C) -> D) -> Fault<D> {
-        let Self { class: old, what, parts, help, reason, others } = self;
-        Fault { class: class(old), what, parts, help, reason, others }
+        let Self { class: old, what, parts, help, reason, cause, others } = self;
+        Fault { class: class(old), what, parts, help, reason, cause, others }
     }
 
     /// Applies `change` to every text, including the texts of the other faults.
@@ -147,7 +176,8 @@ impl<C> Fault<C> {
             let Parts { subject, expected, found } = *parts;
             Box::new(Parts { subject: subject.map(change), expected: change(expected), found: found.map(change) })
         });
-        Self { what: change(self.what), parts, help: self.help.map(change), others, ..self }
+        let cause = self.cause.map(|cause| Box::new(Cause { what: change(cause.what), of: change(cause.of) }));
+        Self { what: change(self.what), parts, help: self.help.map(change), cause, others, ..self }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Building blocks for every module: faults, locks, sizes, times, schemes and escapes of addresses, redaction of
-//! secrets, the name of the program.
+//! secrets, the name of the program, parts of a run.
 
 pub mod fault;
 pub mod lock;
@@ -7,5 +7,6 @@ pub mod percent;
 pub mod product;
 pub mod redact;
 pub mod scheme;
+pub mod shard;
 pub mod size;
 pub mod time;

@@ -4,6 +4,7 @@
 //! paths.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -65,6 +66,26 @@ fn names_in(dir: &Path) -> std::io::Result<Vec<Name>> {
     Ok(names)
 }
 
+/// Returns the bundle's name and the number in the name of a volume's file.
+pub fn volume_of(file: &str) -> Option<(Name, usize)> {
+    let name = Name::new(file.split_once('.')?.0).ok()?;
+    let number = name.volume_number(file)?;
+    Some((name, number))
+}
+
+/// Returns the error for a volume, or a directory with volumes, whose manifest is not there.
+pub fn on_another_medium(shown: impl fmt::Display, (name, number): &(Name, usize)) -> Error {
+    let manifest = name.manifest();
+    Error::new(Class::Io, format!("{shown}: this is volume {number} of {name}; its manifest is on another medium"))
+        .help(format!("insert the medium with {manifest} and name that; --volume-dir names further directories"))
+}
+
+/// Returns the first volume in a directory.
+fn volume_in(dir: &Path) -> Option<(Name, usize)> {
+    let entries = std::fs::read_dir(dir).ok()?;
+    entries.filter_map(Result::ok).filter_map(|entry| volume_of(entry.file_name().to_str()?)).min()
+}
+
 fn name_of(file: &OsStr) -> Option<Name> {
     Name::new(file.to_str()?.strip_suffix(".json")?).ok()
 }
@@ -83,8 +104,13 @@ fn below(dir: &Path) -> Result<(PathBuf, Name), Error> {
         }
     }
     match found.len() {
-        0 => Err(Error::new(Class::Io, differs(shown, "a bundle", "no NAME.json"))
-            .help("name the directory that holds NAME.json, or DIR/NAME")),
+        0 => Err(volume_in(dir).map_or_else(
+            || {
+                Error::new(Class::Io, differs(&shown, "a bundle", "no NAME.json"))
+                    .help("name the directory that holds NAME.json, or DIR/NAME")
+            },
+            |volume| on_another_medium(&shown, &volume),
+        )),
         1 => Ok(found.remove(0)),
         more => {
             let (dir, name) = &found[0];
@@ -132,6 +158,19 @@ mod tests {
         assert_eq!(locate(dir.path()), Ok((dir.path().to_owned(), name)));
         std::fs::write(dir.path().join("c.json"), "{").unwrap();
         assert_eq!(locate(dir.path()).unwrap_err().class, Class::Usage);
+    }
+
+    #[test]
+    fn a_directory_with_a_volume_alone_says_whose_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["twin.0003.tar.zst", "twin.0002.tar.zst", "other.2.tar.zst"] {
+            std::fs::write(dir.path().join(file), "x").unwrap();
+        }
+        let fault = locate(dir.path()).unwrap_err();
+        assert!(
+            fault.class == Class::Io && fault.what.ends_with("volume 2 of twin; its manifest is on another medium")
+        );
+        assert!(fault.help.unwrap().contains("twin.json"));
     }
 
     #[test]

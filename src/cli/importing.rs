@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::bundle::{asking, can_ask, open_place};
 use super::args::carry::delta::{self, WantedOut};
@@ -16,19 +16,23 @@ use super::args::scan;
 use super::args::trust::Believed;
 use super::network::Network;
 use super::output::Outcome;
+use super::progress::size as show;
 use super::reach::Reach;
 use super::session::Session;
 use super::writing::receipt_write::{Slip, Written};
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, differs};
 use crate::base::lock::{into_inner, lock};
+use crate::base::shard::Shard;
 use crate::bundle::Trusted;
 use crate::bundle::stream::Bytes;
+use crate::decide::part::Pick;
 use crate::decide::route::Route;
 use crate::decide::select::Referrers;
 use crate::oci::Digest;
-use crate::operate::import::from_bundle::Ready;
+use crate::operate::import::from_bundle::{Ready, share};
 use crate::operate::import::receipt_data::{Allowed, Facts};
-use crate::operate::import::{Imported, Ledger, MissingBase, NoCheck, Request, Sides};
+use crate::operate::import::tag_book::ChannelTags;
+use crate::operate::import::{Goal, Imported, Ledger, MissingBase, NoCheck, Request, Sides, TagBook, TagConflict};
 use crate::operate::report_data;
 use crate::scan::{Scanner, Summary};
 
@@ -46,8 +50,14 @@ pub struct Importing {
     pub allowed: Allowed,
     /// The destination, and what to do there.
     pub to: DestinationRequest,
+    /// Names of the artifacts to import; all of them if there is none.
+    pub select: Vec<Pick>,
     /// Referrers to import.
     pub referrers: Referrers,
+    /// Whether to send only blobs, without manifests and tags.
+    pub blobs_only: bool,
+    /// The only part of the blobs to send.
+    pub shard: Option<Shard>,
     /// The receipt, if one is written.
     pub slip: Option<Slip>,
     /// The list of missing base content, if one is written.
@@ -131,8 +141,12 @@ impl Importing {
         }
         let (outcome, imported) = match done {
             Ok(done) => {
-                let mut outcome = self.to.told(&done, ("import", "imported"), more, &last);
-                if session.reports() {
+                let mut outcome = if self.blobs_only {
+                    self.sent(&done, more, &last)
+                } else {
+                    self.to.told(&done, ("import", "imported"), more, &last)
+                };
+                if session.reports() && !self.blobs_only {
                     let how = (&*self.to.shown, order, self.to.dry_run);
                     let scan = books.scanned.as_ref().map(scan::check);
                     outcome.page =
@@ -164,12 +178,18 @@ impl Importing {
     ) -> Result<Imported, Fault> {
         let flow = session.flow.clone();
         // The bundle is checked before the destination is opened.
-        let ready = Ready::check(bundle, rest, can_ask(session.world), self.scanner.as_ref(), &flow)?;
+        let what = (self.scanner.as_ref(), &*self.select);
+        let ready = Ready::check(bundle, rest, can_ask(session.world), what, &flow)?;
         let manifest = bundle.manifest();
+        let tags = ChannelTags::open(self.believed.keeper(), &flow);
+        if tags.is_none() && self.to.tag_conflict == TagConflict::Advance {
+            return Err(no_tags(manifest.channel.is_some()));
+        }
         check_maps(&self.to.names.maps, names(manifest), session)?;
         let maps = self.to.maps(names(manifest), || self.network.rules(session))?;
         let opened = self.to.open(session, |session| self.network.destination(session))?;
         let route = &*books.route.insert(self.to.route(opened.place, maps));
+        let own = self.shard.map(|shard| share(bundle, shard));
         let request = Request {
             source: bundle,
             destination: &*opened.destination,
@@ -178,9 +198,12 @@ impl Importing {
             absent: &manifest.absent,
             route,
             tag_conflict: self.to.tag_conflict,
+            tag_book: tags.as_ref().map(|tags| tags as &dyn TagBook),
             keep_going: self.to.keep_going,
             dry_run: self.to.dry_run,
             sides: Sides { destination: opened.side, ..Sides::BUNDLE },
+            select: &self.select,
+            goal: if self.blobs_only { Goal::Blobs(own.as_ref()) } else { Goal::Whole },
             referrers: &self.referrers,
             siblings: None,
             wanted: Some(&books.lacking),
@@ -189,6 +212,49 @@ impl Importing {
         let (done, summary) = ready.run(&flow, &request, &mut asking(session.world));
         books.scanned = summary;
         done
+    }
+}
+
+/// Returns the fault of an import that is to advance tags and has no state of them.
+fn no_tags(has_channel: bool) -> Fault {
+    let subject = "--tag-conflict advance";
+    if has_channel {
+        let what = differs(subject, "a directory for the state", "none: neither XDG_STATE_HOME nor HOME is set");
+        return Fault::usage(what, "name one with --state");
+    }
+    Fault::usage(
+        differs(subject, "a bundle of a channel", "one without"),
+        "have it exported with --channel, or move tags with --tag-conflict move",
+    )
+}
+
+impl Importing {
+    /// Returns the outcome of an import that sent only blobs.
+    fn sent(&self, done: &Imported, more: Value, last: &str) -> Outcome {
+        let word = if self.to.dry_run { "would send" } else { "sent" };
+        let part = self.shard.map(|shard| format!(" of shard {shard}")).unwrap_or_default();
+        let text = format!(
+            "{word}  {} blobs{part} to {} ({}), {} mounted, {} there already\n{last}next       nothing refers to them \
+             yet: run this import without --blobs-only\n",
+            done.pushed,
+            self.to.shown,
+            show(done.bytes),
+            done.mounted,
+            done.present
+        );
+        let mut result = json!({
+            "to": self.to.shown, "dry_run": self.to.dry_run, "blobs_only": true,
+            "shard": self.shard.map(|shard| shard.to_string()),
+            "blobs": { "pushed": done.pushed, "mounted": done.mounted, "present": done.present }, "bytes": done.bytes,
+        });
+        if let (Value::Object(result), Value::Object(more)) = (&mut result, more) {
+            result.extend(more);
+        }
+        let outcome = Outcome::new(text, result);
+        match done.fault() {
+            Some(fault) => outcome.failed(fault),
+            None => outcome,
+        }
     }
 }
 

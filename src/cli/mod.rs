@@ -33,6 +33,7 @@ pub mod report_files;
 pub mod run;
 pub mod session;
 pub mod streams;
+pub mod tallies;
 pub mod trusted_file;
 pub mod world;
 
@@ -40,6 +41,7 @@ cfg_if! {
     if #[cfg(feature = "carry")] {
         pub mod diff_images;
         pub mod exporting;
+        pub mod import_plan;
         pub mod importing;
         pub mod writing;
     }

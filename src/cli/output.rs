@@ -4,6 +4,7 @@
 //! Untrusted text is escaped here, when it is written. A broken pipe on stdout prints no message,
 //! but the run never counts as a success.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -216,9 +217,8 @@ fn as_json(fault: &Fault) -> Value {
 
 /// Writes a fault's errors, its own first, then the advice of all of them, each only once.
 fn show(fault: &Fault, stderr: &Stderr) {
-    stderr.line(&format!("error: {}", escape(&fault.what)));
-    for other in &fault.others {
-        stderr.line(&format!("error: {}", escape(&other.what)));
+    for line in lines(fault) {
+        stderr.line(&format!("error: {}", escape(&line)));
     }
     let help = fault.help.iter().chain(fault.others.iter().filter_map(|other| other.help.as_ref()));
     let mut shown: Vec<&String> = Vec::new();
@@ -233,10 +233,54 @@ fn show(fault: &Fault, stderr: &Stderr) {
     }
 }
 
+/// Number of things that a line about a shared cause lists.
+const FEW: usize = 3;
+
+/// Returns a line for each fault, and one for all faults that have the same cause.
+fn lines(fault: &Fault) -> Vec<String> {
+    let all: Vec<&Fault> = std::iter::once(fault).chain(&fault.others).collect();
+    let mut causes: HashMap<&str, Vec<&str>> = HashMap::new();
+    for cause in all.iter().filter_map(|fault| fault.cause.as_deref()) {
+        causes.entry(&cause.what).or_default().push(&cause.of);
+    }
+    let mut lines = Vec::new();
+    for fault in all {
+        let of = fault.cause.as_deref().and_then(|cause| causes.get_mut(&*cause.what).map(|of| (&cause.what, of)));
+        match of {
+            Some((what, of)) if of.len() > 1 => lines.push(together(what, &std::mem::take(of))),
+            // It was shown with the first one.
+            Some((_, of)) if of.is_empty() => {}
+            _ => lines.push(fault.what.clone()),
+        }
+    }
+    lines
+}
+
+fn together(what: &str, of: &[&str]) -> String {
+    let count = of.len();
+    let listed: Vec<&str> = of.iter().filter(|of| !of.is_empty()).take(FEW).copied().collect();
+    let rest = count - listed.len();
+    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    format!("{what}: {count} requests failed: {}{rest}", listed.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::fault::{differs, expects};
+
+    #[test]
+    fn faults_of_one_cause_are_one_line_with_their_number() {
+        let down =
+            |of: &str| Fault::new(Class::Source, format!("{of}: registry r: down")).caused_by("registry r: down", of);
+        let mut fault = down("a");
+        fault.others = vec![Fault::new(Class::Source, "other"), down("b"), down("c"), down("d"), down("e")];
+        assert_eq!(lines(&fault), ["registry r: down: 5 requests failed: a, b, c and 2 more", "other"]);
+        fault.others.truncate(1);
+        assert_eq!(lines(&fault), ["a: registry r: down", "other"]);
+        let within = down("b").within("x");
+        assert_eq!(within.cause.unwrap().of, "x: b");
+    }
 
     struct Broken(io::ErrorKind);
 

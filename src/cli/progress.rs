@@ -93,8 +93,8 @@ impl Progress {
     }
 
     /// Returns a line with the id of the pipeline's run in front, if there is one.
-    fn marked(&self, line: String) -> String {
-        lock(&self.run).as_ref().map_or_else(|| line.clone(), |run| format!("[{run}] {line}"))
+    fn marked(&self, line: &str) -> String {
+        lock(&self.run).as_ref().map_or_else(|| line.to_owned(), |run| format!("[{run}] {line}"))
     }
 
     fn say(&self, stage: Option<&Stage>, kind: &str, text: &str) {
@@ -103,7 +103,7 @@ impl Progress {
             return;
         }
         let line = format!("{}{}", if kind == "warning" { "warning: " } else { "" }, escape(text));
-        let line = self.marked(line);
+        let line = self.marked(&line);
         match stage.and_then(|stage| stage.bar.as_ref()) {
             Some(bar) => bar.suspend(|| self.stderr.line(&line)),
             None => self.stderr.line(&line),
@@ -137,7 +137,7 @@ impl Progress {
             let (name, bytes, items) = (stage.name, stage.bytes_done, stage.items_done);
             self.json(json!({ "event": "progress", "name": name, "bytes": bytes, "items": items }));
         } else {
-            self.stderr.line(&self.marked(stage.line(now)));
+            self.stderr.line(&self.marked(&stage.line(now)));
         }
     }
 }

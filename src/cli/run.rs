@@ -58,6 +58,11 @@ fn grammar() -> clap::Command {
     screens::apply(Line::command())
 }
 
+/// Returns the grammar for manual pages and completions: nothing is left out of it.
+fn pages() -> clap::Command {
+    screens::with_examples(Line::command())
+}
+
 /// Runs another command line in a running session.
 fn run_line(session: &mut Session<'_>, words: &[&str]) -> Result<Outcome, Fault> {
     let words = std::iter::once("packmule").chain(words.iter().copied());
@@ -162,7 +167,7 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
         pipeline_run: None,
         reach: Reach::default(),
         run_line,
-        grammar: self::grammar,
+        grammar: pages,
     };
     session.audit = note_begin(&session, &told.words, subject)?.map(Arc::new);
     told.audit.clone_from(&session.audit);
@@ -186,13 +191,14 @@ fn not_a_command(error: &clap::Error, words: &str) -> Result<Outcome, Fault> {
             let result = serde_json::json!({ "text": text });
             return Ok(Outcome::new(text, result));
         }
+        // Without any word or option.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if words.is_empty() => {
+            let text = overview::page(&Line::command());
+            let result = serde_json::json!({ "text": text });
+            return Ok(Outcome::new(text, result));
+        }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            if words.is_empty() {
-                let text = overview::page(&Line::command());
-                let result = serde_json::json!({ "text": text });
-                return Ok(Outcome::new(text, result));
-            }
-            let what = differs(format!("packmule {words}"), "a command", "none");
+            let what = differs(format!("packmule {words}").trim_end(), "a command", "none");
             return Err(Fault::new(Class::Usage, what).help(help_for(words)));
         }
         _ => {}

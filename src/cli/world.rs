@@ -281,11 +281,12 @@ impl World {
     }
 
     /// Makes the process write `stderr` and `stdout` and exit with the code of class io when it
-    /// runs out of memory. Does nothing in a test world, whose process runs other tests too.
+    /// runs out of memory, and return large buffers to the system. Does nothing in a test world, whose process runs other tests too.
     pub fn watch_memory(&self, stdout: Vec<u8>, stderr: Vec<u8>) {
         if self.real {
             let end = || std::process::exit(i32::from(super::exit::code(crate::base::fault::Class::Io, None)));
             system::memory::on_exhaustion(stdout, stderr, end);
+            system::return_buffers();
         }
     }
 

@@ -18,6 +18,9 @@ pub struct Whole {
     pub size: u64,
     /// The digest of its bytes, taken while writing.
     pub digest: Digest,
+    /// Offsets at which its frames end, ascending: good ends for the parts of an upload. Empty for a
+    /// file without frames.
+    pub ends: Vec<u64>,
     /// Its content.
     pub body: Arc<dyn Staged>,
 }
@@ -62,6 +65,15 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The errors of the store. They end the run.
     fn put(&self, file: Whole) -> Result<(), Error>;
+
+    /// Tells the store how many bytes are about to be put, at most. A store that is reached with a
+    /// credential warns if the credential ends before that.
+    ///
+    /// # Errors
+    /// The errors of the store.
+    fn expect(&self, _bytes: u64) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Returns a place to read files that an earlier run put, if the store keeps them elsewhere.
     fn earlier(&self) -> Option<Arc<dyn Volumes>> {

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
 
 use super::content::FileContent;
 use super::hash::hash;
@@ -19,6 +19,7 @@ use crate::content::Error;
 use crate::flow::Flow;
 use crate::oci::media_type::OCI_MANIFEST;
 use crate::oci::{Descriptor, Document, Tag};
+use crate::yaml::{self, Node};
 
 const CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 const CONTENT: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
@@ -57,7 +58,7 @@ pub(super) struct Chart {
     tags: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     app_version: String,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "truth")]
     deprecated: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
@@ -91,10 +92,10 @@ struct Dependency {
     condition: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "truth")]
     enabled: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    import_values: Vec<serde_json::Value>,
+    import_values: Vec<Value>,
     #[serde(skip_serializing_if = "String::is_empty")]
     alias: String,
 }
@@ -124,7 +125,7 @@ impl Chart {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let chart: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        let chart: Self = serde_json::from_value(yaml_as_json(text)?).map_err(|error| error.to_string())?;
         for (member, text) in [("name", &chart.name), ("version", &chart.version)] {
             if text.is_empty() {
                 return Err(format!("expected a {member}, found none"));
@@ -215,6 +216,53 @@ impl Chart {
     }
 }
 
+/// Returns the one document of a Chart.yaml as JSON, in which every scalar is a text. Members without
+/// a value are left out, annotations without one are empty, as in helm.
+///
+/// # Errors
+/// The reason why it cannot be read.
+fn yaml_as_json(text: &str) -> Result<Value, String> {
+    let at = |line: usize, reason: &str| format!("line {line}: {reason}");
+    let mut documents = yaml::parse(text).map_err(|error| at(error.line, &error.reason))?;
+    documents.retain(|document| !document.is_empty());
+    let [document] = &documents[..] else {
+        return Err(format!("expected one document, found {}", documents.len()));
+    };
+    json(document, false)
+}
+
+fn json(node: &Node, keeps_empty: bool) -> Result<Value, String> {
+    match &node.value {
+        yaml::Value::Scalar(text, _) => Ok(Value::String(node.text().map_or_else(String::new, |_| text.clone()))),
+        yaml::Value::Sequence(items) => {
+            items.iter().map(|item| json(item, false)).collect::<Result<_, _>>().map(Value::Array)
+        }
+        yaml::Value::Mapping(entries) => {
+            let mut members = serde_json::Map::new();
+            let mut lines: BTreeMap<&str, usize> = BTreeMap::new();
+            for (key, value) in entries {
+                if let Some(first) = lines.insert(key, value.line) {
+                    return Err(format!("line {}: expected {key} once, found it in line {first} too", value.line));
+                }
+                if keeps_empty || !value.is_empty() {
+                    members.insert(key.clone(), json(value, key == "annotations")?);
+                }
+            }
+            Ok(Value::Object(members))
+        }
+    }
+}
+
+/// Reads a truth value of YAML, which is a text here.
+fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" => Ok(true),
+        "false" | "no" | "off" => Ok(false),
+        _ => Err(serde::de::Error::custom(format_args!("expected true or false, found {text:?}"))),
+    }
+}
+
 /// Returns the beginning of `NAME/Chart.yaml`, one byte more than [`MAX_YAML`] at most; `None` if the
 /// file is no packed archive with such a member.
 fn yaml(file: File) -> Option<Vec<u8>> {
@@ -266,12 +314,34 @@ mod tests {
     }
 
     #[test]
+    fn members_are_read_as_helm_reads_them() {
+        let text = "---\nname: app\nversion: 1.0.0\nhome:\ndeprecated: yes\nannotations: {a: , b: ~, c: 'x'}\n\
+            dependencies: [{name: d, repository: '', enabled: true, import-values: [{child: x, parent: y}]}]\n\
+            maintainers: &m [{name: A}]\n...\n";
+        let chart = Chart::parse(text).unwrap();
+        assert!(chart.deprecated && chart.home.is_empty() && chart.dependencies[0].enabled);
+        let notes: Vec<(&str, &str)> = chart.annotations.iter().map(|(key, text)| (&**key, &**text)).collect();
+        assert_eq!(notes, [("a", ""), ("b", ""), ("c", "x")]);
+        assert_eq!(chart.dependencies[0].import_values, [json!({"child": "x", "parent": "y"})]);
+    }
+
+    #[test]
     fn a_chart_without_name_or_version_is_refused() {
-        for wrong in
-            ["", "name: a", "version: 1.0.0", "name: [a]\nversion: 1.0.0", "- a", "name: a\nname: b\nversion: 1"]
-        {
+        for wrong in [
+            "",
+            "name: a",
+            "version: 1.0.0",
+            "name: [a]\nversion: 1.0.0",
+            "- a",
+            "name: a\nname: b\nversion: 1",
+            "name: a\nversion: 1\n---\nname: b\nversion: 1\n",
+            "name: a\nversion: 1\ndeprecated: perhaps\n",
+            "name: a\nversion: 1\n\tx: 1\n",
+        ] {
             assert!(Chart::parse(wrong).is_err(), "{wrong}");
         }
+        let twice = Chart::parse("name: a\nversion: 1\nname: b\n").unwrap_err();
+        assert!(twice.contains("line 3") && twice.contains("line 1"), "{twice}");
         assert!(Chart::parse("name: a\nversion: 'a b'").unwrap().tag("x").is_err());
     }
 }

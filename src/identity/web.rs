@@ -43,7 +43,7 @@ impl Ask {
     }
 
     /// Makes a request with headers.
-    pub fn with(url: Url, headers: Vec<(&'static str, HeaderValue)>) -> Self {
+    fn with(url: Url, headers: Vec<(&'static str, HeaderValue)>) -> Self {
         Self { method: Method::GET, url, headers, body: None, near: false }
     }
 
@@ -60,15 +60,6 @@ pub(super) struct Answer {
     pub status: u16,
     /// Its body.
     pub body: Zeroizing<Vec<u8>>,
-    /// The word that blob storage gives for its reason.
-    pub code: Option<String>,
-}
-
-/// Returns the reason that blob storage gives, if it is one word.
-fn code(response: &Response) -> Option<String> {
-    let code = response.headers().get("x-ms-error-code")?.to_str().ok()?;
-    let is_word = code.len() <= 80 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_word.then(|| code.to_owned())
 }
 
 /// Makes the body of a form.
@@ -198,12 +189,11 @@ impl Web {
             let error = Error::new(Kind::Failed, format!("{subject}: status {status}"));
             return Err(Trouble { after, status: Some(status), ..Trouble::passing(error) });
         }
-        let code = code(&response);
         let body = self.runtime.wait(self.clients.settings().idle, whole(response)).map_err(stopped)?;
         let body = body.map_err(|error| broken(&error))?.ok_or_else(|| {
             Trouble::last(Error::new(Kind::Failed, format!("{subject}: expected at most {MOST} bytes, found more")))
         })?;
-        Ok(Answer { status, body, code })
+        Ok(Answer { status, body })
     }
 }
 

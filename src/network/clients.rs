@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use reqwest::{Client, Url};
+use reqwest::{Client, ClientBuilder, Url};
+use rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::origin;
 use super::resolver::Elsewhere;
-use super::settings::{ClientSettings, HostSettings};
+use super::settings::{ClientCertificate, ClientSettings, HostSettings};
 use super::tls;
 use crate::base::fault::escape;
 use crate::base::lock::lock;
@@ -149,27 +150,9 @@ impl Clients {
             self.settings.secrets.proxy(proxy);
         }
         let about = if name.is_empty() { String::new() } else { format!("host {name}: ") };
-        let settings = &self.settings;
-        let mut roots = Vec::new();
-        for pem in settings.ca.iter().chain(&own.ca) {
-            let found = tls::certificates(pem);
-            if found.is_empty() {
-                let what = format!("{about}CA file: expected PEM certificates, found none");
-                return Err(Error::new(Kind::Policy, what).help("give a PEM file with BEGIN CERTIFICATE blocks"));
-            }
-            roots.extend(found);
-        }
+        let roots = self.roots(own, &about)?;
         let client = own.client.as_ref().filter(|_| way.identity);
-        let identity = match client {
-            None => None,
-            Some(client) => {
-                let pem = Zeroizing::new([&client.certificate[..], b"\n", &client.key[..]].concat());
-                Some(reqwest::Identity::from_pem(&pem).map_err(|_| {
-                    let what = format!("{about}client certificate: expected a PEM certificate and its private key");
-                    Error::new(Kind::Policy, what).help("give both as PEM, the key without a passphrase")
-                })?)
-            }
-        };
+        let identity = client.map(|client| identity(client, &about)).transpose()?;
         let given = if roots.is_empty() || way.lax {
             None
         } else {
@@ -179,40 +162,7 @@ impl Clients {
             })?)
         };
         let build = |own_only: bool| -> reqwest::Result<Client> {
-            // Digests are computed over the stored bytes.
-            let identity_only = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
-            let mut builder = Client::builder()
-                .default_headers(identity_only)
-                .user_agent(&settings.user_agent)
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .referer(false)
-                .connect_timeout(settings.connect)
-                .http2_initial_stream_window_size(STREAM_WINDOW)
-                .http2_initial_connection_window_size(CONNECTION_WINDOW)
-                .no_proxy();
-            if let Some(proxy) = &own.proxy {
-                if !proxy.is_empty() {
-                    builder = builder.proxy(reqwest::Proxy::all(proxy)?);
-                }
-            } else {
-                let except = reqwest::NoProxy::from_string(&self.except());
-                if let Some(proxy) = &settings.proxies.https {
-                    builder = builder.proxy(reqwest::Proxy::https(proxy)?.no_proxy(except.clone()));
-                }
-                if let Some(proxy) = &settings.proxies.http {
-                    builder = builder.proxy(reqwest::Proxy::http(proxy)?.no_proxy(except));
-                }
-            }
-            if way.old {
-                builder = builder.http1_only();
-            }
-            if way.strange {
-                builder = builder.dns_resolver(Arc::new(Elsewhere));
-            }
-            if way.tls12 {
-                builder = builder.tls_version_max(reqwest::tls::Version::TLS_1_2);
-            }
+            let mut builder = self.builder(own, way)?;
             if let Some(given) = &given {
                 return builder.tls_backend_preconfigured(given.clone()).build();
             }
@@ -230,6 +180,63 @@ impl Clients {
             Error::new(Kind::Policy, format!("{about}http client: {text}"))
                 .help("check the certificates and the proxy settings")
         })
+    }
+
+    /// Returns a builder with everything but certificates: limits, proxies, protocol versions.
+    fn builder(&self, own: &HostSettings, way: Way) -> reqwest::Result<ClientBuilder> {
+        let settings = &self.settings;
+        // Digests are computed over the stored bytes.
+        let identity_only = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
+        let mut builder = Client::builder()
+            .default_headers(identity_only)
+            .user_agent(&settings.user_agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(settings.connect)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .no_proxy();
+        if let Some(proxy) = &own.proxy {
+            if !proxy.is_empty() {
+                builder = builder.proxy(reqwest::Proxy::all(proxy)?);
+            }
+        } else {
+            let except = reqwest::NoProxy::from_string(&self.except());
+            if let Some(proxy) = &settings.proxies.https {
+                builder = builder.proxy(reqwest::Proxy::https(proxy)?.no_proxy(except.clone()));
+            }
+            if let Some(proxy) = &settings.proxies.http {
+                builder = builder.proxy(reqwest::Proxy::http(proxy)?.no_proxy(except));
+            }
+        }
+        if way.old {
+            builder = builder.http1_only();
+        }
+        if way.strange {
+            builder = builder.dns_resolver(Arc::new(Elsewhere));
+        }
+        if way.tls12 {
+            builder = builder.tls_version_max(reqwest::tls::Version::TLS_1_2);
+        }
+        Ok(builder)
+    }
+
+    /// Returns the certificates of the CA files that the settings and the host's own name.
+    ///
+    /// # Errors
+    /// [`Kind::Policy`]: a file without a certificate.
+    fn roots(&self, own: &HostSettings, about: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let mut roots = Vec::new();
+        for pem in self.settings.ca.iter().chain(&own.ca) {
+            let found = tls::certificates(pem);
+            if found.is_empty() {
+                let what = format!("{about}CA file: expected PEM certificates, found none");
+                return Err(Error::new(Kind::Policy, what).help("give a PEM file with BEGIN CERTIFICATE blocks"));
+            }
+            roots.extend(found);
+        }
+        Ok(roots)
     }
 
     /// Returns the hosts that the general proxies are not used for: those in the settings, and the
@@ -254,6 +261,18 @@ impl Clients {
         let host = escape(found.uri().host()?);
         Some(found.uri().port_u16().map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
     }
+}
+
+/// Returns the client certificate and its key in the client's form. `about` begins a message.
+///
+/// # Errors
+/// [`Kind::Policy`]: no certificate, or no private key.
+fn identity(client: &ClientCertificate, about: &str) -> Result<reqwest::Identity, Error> {
+    let pem = Zeroizing::new([&client.certificate[..], b"\n", &client.key[..]].concat());
+    reqwest::Identity::from_pem(&pem).map_err(|_| {
+        let what = format!("{about}client certificate: expected a PEM certificate and its private key");
+        Error::new(Kind::Policy, what).help("give both as PEM, the key without a passphrase")
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use cfg_if::cfg_if;
 pub mod diff;
 pub mod freshness;
 pub mod report_data;
+pub mod tallies;
 pub mod verify;
 
 cfg_if! {

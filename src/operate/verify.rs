@@ -1,14 +1,18 @@
 //! Verify: checks every byte of a bundle under a policy.
 //!
 //! Combines checks made elsewhere: the policy judges signatures, the reader checks bytes. The
-//! verdict is PASS for the whole bundle, PART for selected volumes. Writes nothing. A stream is
-//! read once, to its end.
+//! verdict is PASS for the whole bundle, or for one whose shards' tallies are joined; PART for
+//! selected volumes or one shard. Writes nothing. A stream is read once, to its end.
 
+use super::tallies::{self, Vouched};
 use crate::base::fault::{Class, Fault, expects};
+use crate::base::shard::Shard;
 use crate::bundle::check::damage::Refusal;
 use crate::bundle::check::gate::Tally;
 use crate::bundle::check::one_pass;
 use crate::bundle::check::parallel::{check, check_volume};
+use crate::bundle::check::seen::Seen;
+use crate::bundle::check::shard;
 use crate::bundle::frames::media::{Ask, Media};
 use crate::bundle::stream::{Members, Stream};
 use crate::bundle::{Trusted, Untrusted};
@@ -28,12 +32,14 @@ pub struct Request<'a> {
     pub scope: &'a Scope,
     /// Scans all blobs; if the bundle's files are at hand, only after the bundle passed.
     pub scanner: Option<&'a Scanner>,
+    /// Tallies of shards, which take the place of a check here.
+    pub tallies: Option<&'a [tallies::File]>,
 }
 
 impl<'a> Request<'a> {
     /// Returns a request without a scanner.
     pub fn new(content: impl Into<Content<'a>>, policy: &'a Policy, scope: &'a Scope) -> Self {
-        Self { content: content.into(), policy, scope, scanner: None }
+        Self { content: content.into(), policy, scope, scanner: None, tallies: None }
     }
 }
 
@@ -64,8 +70,17 @@ impl From<Stream> for Content<'_> {
 pub struct Scope {
     /// Volumes to check against their signed digests, counted from 1; empty means the whole bundle.
     pub volumes: Vec<usize>,
+    /// The only part to check.
+    pub shard: Option<Shard>,
     /// Whether to stop at the first fault.
     pub fail_fast: bool,
+}
+
+impl Scope {
+    /// Returns whether the whole bundle is to be checked.
+    pub const fn is_whole(&self) -> bool {
+        self.volumes.is_empty() && self.shard.is_none()
+    }
 }
 
 /// Result of a verification.
@@ -74,6 +89,10 @@ pub struct Verdict {
     pub bundle: Option<Trusted>,
     /// Counts of the whole bundle.
     pub tally: Option<Tally>,
+    /// Tally of the shard that was checked.
+    pub seen: Option<Seen>,
+    /// The tallies that were joined.
+    pub vouched: Vec<Vouched>,
     /// Scan of its content, if requested.
     pub scan: Option<Summary>,
     /// Why it did not pass.
@@ -93,7 +112,15 @@ impl Verdict {
 impl Verdict {
     /// Returns the verdict on a bundle of which only `fault` is known.
     pub fn refused(fault: Fault) -> Self {
-        Self { bundle: None, tally: None, scan: None, fault: Some(fault), again: Vec::new() }
+        Self {
+            bundle: None,
+            tally: None,
+            seen: None,
+            vouched: Vec::new(),
+            scan: None,
+            fault: Some(fault),
+            again: Vec::new(),
+        }
     }
 
     fn of(bundle: Trusted, checked: Result<Tally, Refusal>) -> Self {
@@ -101,7 +128,12 @@ impl Verdict {
             Ok(tally) => (Some(tally), None, Vec::new()),
             Err(Refusal { fault, again }) => (None, Some(fault), again),
         };
-        Self { bundle: Some(bundle), tally, scan: None, fault, again }
+        Self { bundle: Some(bundle), tally, seen: None, vouched: Vec::new(), scan: None, fault, again }
+    }
+
+    /// Returns the verdict on a part of an authenticated bundle.
+    fn of_part(bundle: Trusted, seen: Option<Seen>, fault: Option<Fault>, again: Vec<String>) -> Self {
+        Self { bundle: Some(bundle), tally: None, seen, vouched: Vec::new(), scan: None, fault, again }
     }
 
     /// Adds the result of a scan.
@@ -118,11 +150,18 @@ impl Verdict {
 
 /// Authenticates the bundle and checks what `request` asks for.
 pub fn run(flow: &Flow, request: Request<'_>) -> Verdict {
-    let Request { content, policy, scope, scanner } = request;
+    let Request { content, policy, scope, scanner, tallies } = request;
     let (bundle, ask) = match content {
         Content::Files(bundle) => (bundle, None),
         Content::Media(bundle, ask) => (bundle, Some(ask)),
-        Content::Stream(stream) => return stream_once(flow, stream, policy, scope, scanner),
+        Content::Stream(stream) if tallies.is_none() && scope.shard.is_none() => {
+            return stream_once(flow, stream, policy, scope, scanner);
+        }
+        Content::Stream(_) => {
+            let fault = Fault::new(Class::Usage, "--shard, --join: a stream can only be checked as a whole")
+                .help("extract it to a disk (tar x), or put it into a container, and check the shards there");
+            return Verdict::refused(fault);
+        }
     };
     let bundle = match bundle.authenticate(policy) {
         Ok(bundle) => bundle,
@@ -130,7 +169,16 @@ pub fn run(flow: &Flow, request: Request<'_>) -> Verdict {
     };
     if !scope.volumes.is_empty() {
         let (fault, again) = check_volumes(flow, &bundle, scope);
-        return Verdict { bundle: Some(bundle), tally: None, scan: None, fault, again };
+        return Verdict::of_part(bundle, None, fault, again);
+    }
+    if let Some(part) = scope.shard {
+        return match shard::check(&bundle, part, flow, scope.fail_fast) {
+            Ok(seen) => Verdict::of_part(bundle, Some(seen), None, Vec::new()),
+            Err(Refusal { fault, again }) => Verdict::of_part(bundle, None, Some(fault), again),
+        };
+    }
+    if let Some(files) = tallies {
+        return joined(flow, bundle, files, policy, scope);
     }
     let checked = match ask {
         Some(ask) if bundle.lacks_any() => {
@@ -142,6 +190,17 @@ pub fn run(flow: &Flow, request: Request<'_>) -> Verdict {
     match scanner {
         Some(scanner) => scanned(flow, verdict, scanner),
         None => verdict,
+    }
+}
+
+/// Lets a bundle pass whose shards were checked elsewhere.
+fn joined(flow: &Flow, bundle: Trusted, files: &[tallies::File], policy: &Policy, scope: &Scope) -> Verdict {
+    match tallies::join(bundle.id(), files, policy) {
+        Ok((joined, vouched)) => {
+            let checked = shard::join(&bundle, &joined, flow, scope.fail_fast);
+            Verdict { vouched, ..Verdict::of(bundle, checked) }
+        }
+        Err(fault) => Verdict::of_part(bundle, None, Some(fault), Vec::new()),
     }
 }
 

@@ -11,6 +11,10 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// Size of the pipe that answers come through, in bytes: the most that Linux gives to everyone.
+#[cfg(target_os = "linux")]
+const PIPE: usize = 1 << 20;
+
 /// Pipes to and from a companion.
 #[derive(Debug)]
 pub struct Companion {
@@ -29,6 +33,9 @@ pub fn start(program: &Path, words: impl IntoIterator<Item = impl AsRef<OsStr>>)
     let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(io::ErrorKind::BrokenPipe.into());
     };
+    // Only a wish: fewer turns between the two processes.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(&from, PIPE);
     // Not waited for: this process may not be able to, and the child ends when its input does.
     drop(child);
     Ok(Companion { to: OwnedFd::from(to).into(), from: OwnedFd::from(from).into() })

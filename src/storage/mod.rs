@@ -5,6 +5,7 @@
 //! which kind of container it has.
 
 pub mod azure;
+mod budget;
 pub mod gcs;
 pub mod local;
 mod pinned;

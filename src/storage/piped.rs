@@ -287,18 +287,18 @@ pub fn serve(
         }
     };
     let mut questions = Questions { from, flow };
-    let mut buffer = Vec::new();
+    let mut buffer = vec![0; BYTES];
     while let Some(question) = questions.next()? {
         bytes.clear();
-        buffer.clear();
+        let mut content = &mut buffer[..0];
         let answered = match question.operation {
             SIZE => volumes.size(&question.name).map(|size| {
                 bytes.extend([DONE, u8::from(size.is_some())]);
                 bytes.extend(size.unwrap_or_default().to_le_bytes());
             }),
             READ => {
-                buffer.resize(usize::try_from(question.length).unwrap_or(BYTES).min(BYTES), 0);
-                volumes.read_at(&question.name, question.offset, &mut buffer).map(|()| bytes.push(DONE))
+                content = &mut buffer[..usize::try_from(question.length).unwrap_or(BYTES).min(BYTES)];
+                volumes.read_at(&question.name, question.offset, content).map(|()| bytes.push(DONE))
             }
             _ => {
                 let listed = volumes.list(&question.name, &mut |entry| {
@@ -312,10 +312,10 @@ pub fn serve(
         };
         if let Err(error) = answered {
             put_error(&mut bytes, &error);
-            buffer.clear();
+            content = &mut [];
         }
         to.write_all(&bytes)?;
-        to.write_all(&buffer)?;
+        to.write_all(content)?;
         to.flush()?;
     }
     Ok(())

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::volumes::ContainerVolumes;
-use super::{Condition, Container, Object, Upload, Uploaded};
+use super::{Condition, Container, Needs, Object, Upload, Uploaded};
 use crate::base::fault::Class;
 use crate::base::lock::lock;
 use crate::content::store::{Finished, Small, Store, Whole};
@@ -205,8 +205,8 @@ impl Shared {
 
     fn send(&self, file: &Whole) -> Result<Uploaded, Error> {
         let key = format!("{} {}", file.digest, file.name);
-        let upload =
-            Upload { name: &file.name, size: file.size, digest: file.digest, key: &key, ends: &[], body: &*file.body };
+        let Whole { name, size, digest, ends, body } = file;
+        let upload = Upload { name, size: *size, digest: *digest, key: &key, ends, body: &**body };
         let done = self.container.upload(&upload, &self.uploads).map_err(of_destination)?;
         file.body.release()?;
         Ok(done)
@@ -265,6 +265,11 @@ impl Store for ContainerStore {
             self.shared.take(&file);
         }
         Ok(())
+    }
+
+    fn expect(&self, bytes: u64) -> Result<(), Error> {
+        let needs = Needs { read: true, list: true, write: true, remove: false, bytes };
+        self.shared.container.check_rights(needs, &self.shared.flow).map_err(of_destination)
     }
 
     fn earlier(&self) -> Option<Arc<dyn Volumes>> {

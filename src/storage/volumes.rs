@@ -3,26 +3,49 @@
 //! Every file is read as it was first seen. An empty file counts as missing, since stores whose
 //! objects may not be removed empty them instead.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::pinned::{Pinned, of_source};
 use super::read_ahead::{BLOCK, ReadAhead};
-use super::{Container, Object};
+use super::{Container, Needs, Object};
+use crate::base::lock::lock;
 use crate::content::volumes::{Entry, Volumes};
 use crate::content::{Error, Kind};
+use crate::flow::Flow;
 
 /// The files of one bundle in a container.
 pub struct ContainerVolumes {
     reader: ReadAhead,
     // Begins the names of all files of the bundle.
     stem: String,
+    // Is warned before the first large file is read.
+    warned: Mutex<Option<Flow>>,
 }
 
 impl ContainerVolumes {
     /// Returns the files whose names begin with `stem` and a dot. Reads nothing yet; later, makes up
     /// to `jobs` requests at once.
     pub fn new(container: Arc<dyn Container>, stem: &str, jobs: usize) -> Self {
-        Self { reader: ReadAhead::new(Pinned::new(container), jobs), stem: stem.to_owned() }
+        let reader = ReadAhead::new(Pinned::new(container), jobs);
+        Self { reader, stem: stem.to_owned(), warned: Mutex::default() }
+    }
+
+    /// Warns `flow` before the first large file is read if the credential ends before all files can
+    /// be read.
+    #[must_use]
+    pub fn warning(self, flow: Flow) -> Self {
+        Self { warned: Mutex::new(Some(flow)), ..self }
+    }
+
+    /// Warns once, if the credential ends too early.
+    fn foresee(&self) {
+        let Some(flow) = lock(&self.warned).take() else { return };
+        let mut needs = Needs { read: true, list: true, ..Needs::default() };
+        let mut add = |object: Object| needs.bytes = needs.bytes.saturating_add(object.size);
+        // The rights were checked before; what fails here fails again where it matters.
+        if self.container().list(&format!("{}.", self.stem), &mut add).is_ok() {
+            let _ = self.container().check_rights(needs, &flow);
+        }
     }
 
     fn container(&self) -> &dyn Container {
@@ -39,7 +62,10 @@ impl Volumes for ContainerVolumes {
 
     fn read_at(&self, file: &str, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
         match self.reader.objects().object(file)? {
-            Some(object) if object.size > BLOCK => self.reader.read(file, object.size, offset, buffer),
+            Some(object) if object.size > BLOCK => {
+                self.foresee();
+                self.reader.read(file, object.size, offset, buffer)
+            }
             Some(_) => self.reader.objects().read(file, offset, buffer),
             None => Err(Error::new(Kind::Absent, "missing")),
         }

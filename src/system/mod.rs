@@ -9,28 +9,32 @@ pub mod pipe;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
+mod unix_links;
+#[cfg(unix)]
 mod unix_lock;
 #[cfg(windows)]
 mod windows;
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
 pub use self::unix::{
     Folder, SIGNALS, STATES, TOO_LARGE, address_space, be_frugal, create, device, file_size_limit, ignored_signals,
     keep_memory, make_folders, make_private_folder, mode, open_file, open_followed, open_or_create, open_stream, owner,
-    raise_open_files, read_exact_at, shared, sync_folder, user,
+    raise_open_files, read_exact_at, return_buffers, shared, sync_folder, user,
 };
+#[cfg(unix)]
+pub use self::unix_links::open_linked;
 #[cfg(unix)]
 pub use self::unix_lock::{Claim, Lock, Turn, claim, lock, turn};
 #[cfg(windows)]
 pub use self::windows::{
     Claim, Folder, Lock, SIGNALS, STATES, TOO_LARGE, Turn, address_space, be_frugal, claim, create, device,
     file_size_limit, ignored_signals, keep_memory, lock, make_folders, make_private_folder, mode, open_file,
-    open_followed, open_or_create, open_stream, owner, raise_open_files, read_exact_at, shared, sync_folder, turn,
-    user,
+    open_followed, open_linked, open_or_create, open_stream, owner, raise_open_files, read_exact_at, return_buffers,
+    shared, sync_folder, turn, user,
 };
 
 /// How a file is opened for changes. It can always be read too.
@@ -40,6 +44,21 @@ pub enum Access {
     Write,
     /// Writes only at the end. This works for append-only files (`chattr +a`).
     Append,
+}
+
+/// A link, or a folder in which a name was looked up, on the way to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether it is a link; else it is a folder.
+    pub is_link: bool,
+    /// User ID of its owner.
+    pub owner: u32,
+    /// Permission bits of a folder.
+    pub mode: u32,
+    /// Whether the folder's file system is mounted read-only.
+    pub is_read_only: bool,
 }
 
 /// Reason why a file or folder was not opened.

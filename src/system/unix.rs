@@ -19,7 +19,7 @@ use super::{Access, Found, Unopened};
 const TRIES: usize = 16;
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 // NONBLOCK: opening a FIFO must not block.
-const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+pub(super) const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 /// Signals that ask a process to end.
 pub const SIGNALS: &[i32] = &[SIGHUP, SIGINT, SIGTERM];
@@ -56,6 +56,18 @@ pub fn be_frugal() {
     // SAFETY: no other thread runs yet, and the call takes plain numbers.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// Makes the C library return memory to the system when a buffer of 1 MiB or more is dropped. By
+/// default glibc keeps buffers of up to 32 MiB after the first one was dropped, so that the buffers
+/// of one stage and of the next are in memory together.
+pub fn return_buffers() {
+    #[cfg(all(target_os = "linux", target_env = "gnu", feature = "guard"))]
+    #[allow(unsafe_code, reason = "it sets a parameter of the C library's allocator")]
+    // SAFETY: the call takes plain numbers, and the library locks its own parameters.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
     }
 }
 
@@ -147,7 +159,7 @@ pub fn open_stream(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Checks the file that `open` leads to, then opens it. Fails if the file was replaced in between.
-fn open_plain(flags: OFlags, open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<File, Unopened> {
+pub(super) fn open_plain(flags: OFlags, open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<File, Unopened> {
     // Opening with PATH neither reads nor waits.
     let look = OFlags::PATH | OFlags::CLOEXEC | flags.intersection(OFlags::NOFOLLOW);
     let seen = open(look).map_err(no_file)?;
@@ -169,7 +181,7 @@ fn open_plain(flags: OFlags, open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) ->
     Err(Unopened { found: Found::Refusal, error: io::Error::other("another file was put in its place") })
 }
 
-fn no_file(error: Errno) -> Unopened {
+pub(super) fn no_file(error: Errno) -> Unopened {
     let found = match error {
         Errno::NOENT => Found::Nothing,
         Errno::LOOP => Found::Link,

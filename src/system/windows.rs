@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{Access, Found, Unopened};
+use super::{Access, Found, Hop, Unopened};
 
 // Constants of the Windows API.
 const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
@@ -48,6 +48,9 @@ pub const fn raise_open_files() -> Option<usize> {
 /// Does nothing.
 pub const fn be_frugal() {}
 
+/// Does nothing: this system's allocator keeps no large buffers.
+pub const fn return_buffers() {}
+
 /// Variables that name a folder for state files, in addition to those of the XDG base directories.
 pub const STATES: &[&str] = &["LOCALAPPDATA"];
 
@@ -76,6 +79,14 @@ fn open(path: &Path, share: u32) -> Result<(File, Metadata), Unopened> {
 /// [`Unopened`], with what was found there.
 pub fn open_file(path: &Path) -> Result<File, Unopened> {
     open(path, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE).map(|(file, _)| file)
+}
+
+/// Opens a file like [`open_file`], which follows no link here.
+///
+/// # Errors
+/// [`Unopened`], with what was found there.
+pub fn open_linked(path: &Path) -> Result<(File, Vec<Hop>), Unopened> {
+    open_file(path).map(|file| (file, Vec::new()))
 }
 
 /// Opens a file for reading, and follows a link.

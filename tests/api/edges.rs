@@ -350,11 +350,11 @@ fn a_read_back_that_is_cancelled_ends() {
     let (memory, input) = artifact("b", vec![(noise(1, 3000), false, "a/b")], 1 << 30);
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
-    let read_back = |place: Arc<dyn Volumes>, manifest: &Manifest, _: &Flow| {
-        read_back::read_back(Arc::clone(&place), manifest, &store::flow(1)).unwrap();
+    let read_back = |place: Arc<dyn Volumes>, manifest: &Manifest, sums: &[u64], _: &Flow| {
+        read_back::read_back(Arc::clone(&place), manifest, sums, &store::flow(1)).unwrap();
         let cancelled = store::flow(1);
         cancelled.cancel_flag().store(true, std::sync::atomic::Ordering::Relaxed);
-        read_back::read_back(place, manifest, &cancelled)
+        read_back::read_back(place, manifest, sums, &cancelled)
     };
     let options = Options { sign: SIGN_1, read_back: Some(&read_back), leave_out: false };
     let error = write(&store::flow(1), &memory, &output, &input, options).unwrap_err();
@@ -371,6 +371,6 @@ fn a_manifest_that_no_writer_makes_is_the_programs_own_fault() {
     let options = || Options { sign: SIGN_1, read_back: None, leave_out: false };
     let written = write(&store::flow(1), &memory, &output, &input, options()).unwrap();
     let manifest = Manifest { tool: "another".to_owned(), ..written.manifest };
-    let error = publish::finish(&store::flow(1), &output, manifest, options()).err().unwrap();
+    let error = publish::finish(&store::flow(1), &output, manifest, &[], options()).err().unwrap();
     assert_eq!(error.class, Class::Bug, "{error}");
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use packmule::base::fault::Class;
 use packmule::bundle::check::parallel::check;
+use packmule::bundle::format::offsets::frame_ends;
 use packmule::bundle::write::{Options, flat, read_back, write};
 use packmule::bundle::{Name, Output, Untrusted, open_at};
 use packmule::content::store::{Finished, Store, Whole};
@@ -24,6 +25,10 @@ struct MemoryStore {
     files: Mutex<BTreeMap<String, Vec<u8>>>,
     /// Events in order: the names of files, and `read` when the source's last blob was requested.
     log: Mutex<Vec<String>>,
+    /// Ends of frames, of each file that was put.
+    ends: Mutex<BTreeMap<String, Vec<u64>>>,
+    /// Bytes that were announced.
+    expected: Mutex<u64>,
     /// The end of the name of a file that it refuses.
     refuses: Option<&'static str>,
 }
@@ -81,7 +86,13 @@ impl Store for MemoryStore {
         file.body.open().and_then(|mut body| body.read_to_end(&mut bytes)).unwrap();
         assert_eq!(bytes.len() as u64, file.size);
         self.log(&file.name);
+        self.ends.lock().unwrap().insert(file.name.clone(), file.ends);
         self.put.lock().unwrap().insert(file.name, bytes);
+        Ok(())
+    }
+    fn expect(&self, bytes: u64) -> Result<(), Error> {
+        assert!(self.put.lock().unwrap().is_empty(), "before the first file");
+        *self.expected.lock().unwrap() = bytes;
         Ok(())
     }
     fn settle(&self, volumes: &[String]) -> Result<Arc<dyn Volumes>, Error> {
@@ -143,6 +154,14 @@ fn a_volume_leaves_as_soon_as_it_is_whole_and_is_read_where_it_went() {
     let at = |what: &str| log.iter().position(|one| one == what).unwrap_or_else(|| panic!("{what}: {log:?}"));
     assert!(at("b.0001.tar.zst") < at("read"), "it left while others were to come: {log:?}");
     assert!(log.ends_with(&["b.0005.tar.zst", "b.sig.json", "b.sha256", "b.json"].map(str::to_owned)), "{log:?}");
+
+    // Where its frames end, as the manifest says it.
+    let ends: Vec<Vec<u64>> = std::mem::take(&mut *store.ends.lock().unwrap()).into_values().collect();
+    assert_eq!(ends, frame_ends(&written.manifest));
+    let sizes: Vec<u64> = written.manifest.volumes.iter().map(|volume| volume.size).collect();
+    assert_eq!(ends.iter().map(|ends| *ends.last().unwrap()).collect::<Vec<_>>(), sizes);
+    assert!(ends[1].len() > 1 && ends[1].is_sorted(), "{ends:?}");
+    assert_eq!(*store.expected.lock().unwrap(), sizes.iter().sum::<u64>(), "nothing is packed");
 
     let open = || open_at(store.files(), Name::new("b").unwrap()).and_then(Untrusted::assume).unwrap();
     let bundle = open();

@@ -39,6 +39,25 @@ fn what_is_wrong_is_told_by_its_class() {
 }
 
 #[test]
+fn t23_a_bundle_says_what_is_in_it_without_being_opened() {
+    let bundle = Bundle::new(&[b"layer".repeat(9)], &["--annotation", "ticket=T-17"], &[1, 2]);
+    let (id, artifact) = {
+        let verdict = bundle.verdict().bundle.unwrap();
+        (verdict.id().to_string(), verdict.manifest().artifacts[0].clone())
+    };
+    fs::remove_file(bundle.path("b.0001.tar.zst")).unwrap();
+    let ended = packmule(bundle.root.path(), &["inspect", "usb/b"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let keys = [1, 2].map(|seed| super::bundles::key(seed).public().id().to_owned());
+    let name = format!("{}:{}", artifact.repository, artifact.tags[0]);
+    let told = [id, keys[0].clone(), keys[1].clone(), name, artifact.digest.to_string(), "ticket: T-17".to_owned()];
+    for part in told {
+        assert!(ended.stdout.contains(&part), "{part}: {}", ended.stdout);
+    }
+    assert!(ended.stdout.contains("not authenticated"), "{}", ended.stdout);
+}
+
+#[test]
 fn a_flat_bundle_has_files() {
     let bundle = Bundle::new(&[b"x".to_vec()], &["--flat"], &[1]);
     let ended = packmule(bundle.root.path(), &["inspect", "usb/b"]);

@@ -243,7 +243,7 @@ fn a_failed_read_back_gives_no_final_name() {
     let (memory, input) = artifact("apps", vec![(b"{}".to_vec(), false, "a/b")], 1 << 30);
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
-    let refuse = |_: Arc<dyn Volumes>, _: &Manifest, _: &Flow| Err(Error::integrity("the stick lies"));
+    let refuse = |_: Arc<dyn Volumes>, _: &Manifest, _: &[u64], _: &Flow| Err(Error::integrity("the stick lies"));
     let options = Options { sign: SIGN, read_back: Some(&refuse), leave_out: false };
     assert_eq!(write(&flow(1), &memory, &output, &input, options).unwrap_err().class, Class::Integrity);
     drop(output);

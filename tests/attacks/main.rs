@@ -28,6 +28,7 @@ mod planted;
 mod policy;
 mod refusals;
 mod secrets;
+mod shards;
 mod special_files;
 mod streams;
 mod trust;

@@ -31,9 +31,9 @@ fn b14_a_volume_of_several_missing_renamed_swapped_or_extra() {
         let fault = refused(&bundle, "missing");
         assert!(names(&fault, &format!("need volume {number} of bundle {id}")), "{fault:?}");
         // The other one can be checked separately.
-        let other = Scope { volumes: vec![3 - number], fail_fast: false };
+        let other = Scope { volumes: vec![3 - number], ..Scope::default() };
         assert!(verdict(&bundle.dir(), &other).is_good(), "volume {} alone", 3 - number);
-        assert!(!verdict(&bundle.dir(), &Scope { volumes: vec![number], fail_fast: false }).is_good());
+        assert!(!verdict(&bundle.dir(), &Scope { volumes: vec![number], ..Scope::default() }).is_good());
         fs::rename(&aside, path).unwrap();
     }
 

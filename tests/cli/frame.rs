@@ -12,7 +12,7 @@ use super::{command, packmule, refused};
 #[test]
 fn help_and_version_are_results() {
     let dir = tempfile::tempdir().unwrap();
-    for args in [&["--help"][..], &["key", "--help"], &["key", "new", "--help"], &["--version"]] {
+    for args in [&[][..], &["--help"], &["key", "--help"], &["key", "new", "--help"], &["--version"]] {
         let ended = packmule(dir.path(), args);
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{args:?}");
         assert!(ended.stdout.contains("packmule"), "{}", ended.stdout);
@@ -23,7 +23,7 @@ fn help_and_version_are_results() {
 fn usage_errors_are_one_line_and_one_advice() {
     let dir = tempfile::tempdir().unwrap();
     for (args, said) in [
-        (&[][..], "expected a command"),
+        (&["--quiet"][..], "expected a command"),
         (&["key"], "expected a command"),
         (&["nonsense"], "nonsense"),
         (&["key", "new"], "--output"),

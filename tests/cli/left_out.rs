@@ -1,4 +1,5 @@
-//! Referrers that an import leaves out, and how its receipt lists them.
+//! Foreign layers that an export leaves out; referrers that an import leaves out, and how its receipt
+//! lists them.
 
 use std::fs;
 
@@ -70,5 +71,35 @@ fn import_leaves_referrers_out_where_the_destination_takes_none() {
         assert_eq!(line, format!("PARTLY ARRIVED  1 of 2 artifacts of b at {}", site.host()));
         let (shown, _) = packmule(&["inspect", &receipt], 0);
         assert_eq!((&shown["result"]["leftOut"], &shown["result"]["all"]), (&1.into(), &false.into()));
+    }
+}
+
+#[test]
+fn t19_a_foreign_layer_is_named_at_export_and_carried_on_request() {
+    let name = fresh("foreign");
+    let foreign = noise(9780, 700);
+    let mut image = Image::new(vec![noise(9779, 900), foreign.clone()]);
+    let mut manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
+    let layer = &mut manifest["layers"][1];
+    layer["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar".into();
+    layer["urls"] = serde_json::json!(["https://foreign.example/layer"]);
+    image.manifest = manifest.to_string().into_bytes();
+    let digest = super::world::sha256(&foreign);
+    layout("foreign/source", &[image]);
+    let export = ["export", "oci:foreign/source", "-o", &name, "--sign", "k.pem", "--overwrite"];
+    for (more, is_there) in [(&[][..], false), (&["--foreign"], true)] {
+        let (done, told) = packmule(&[&export[..], more].concat(), 0);
+        let is_named =
+            told.contains("1 non-distributable layers of 700 bytes are left out; carry them with `--foreign`");
+        assert_eq!(is_named, !is_there, "{told}");
+        let absent = done["result"]["absent"].as_array().unwrap();
+        assert_eq!(
+            absent.iter().any(|one| one["digest"] == *digest && one["reason"] == "foreign"),
+            !is_there,
+            "{done}"
+        );
+        let carried = read("foreign/b.json")["blobs"].to_string().contains(&digest);
+        assert_eq!(carried, is_there);
+        packmule(&["verify", &name, "--key", "k.pub.pem"], 0);
     }
 }

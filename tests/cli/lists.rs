@@ -1,5 +1,6 @@
 //! Lists with `-f`, `--list`, `--lock`, and selectors that stand for many tags.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -9,7 +10,7 @@ use serde_json::Value;
 use super::server::reply;
 use super::shelf::{Image, Shelf, noise};
 use super::sources::{holding, names};
-use super::world::{command, dir, fresh, packmule, text, var};
+use super::world::{command, dir, fresh, packmule, sha256, text, var};
 
 fn texts(value: &Value) -> Vec<&str> {
     value.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect()
@@ -237,49 +238,129 @@ fn what_helm_prints_is_read() {
 }
 
 #[test]
-fn the_images_of_a_chart_travel_with_it() {
-    let Some(helm) = var("PACKMULE_TEST_HELM") else { return };
-    drop(fresh("chart"));
-    let folder = dir().join("chart");
-    let run = |args: &[&str]| {
-        let done = Command::new(&helm).args(args).current_dir(&folder).output().unwrap();
-        assert!(done.status.success(), "{}", text(&done.stderr));
-    };
-    let images = [9501, 9502].map(|seed| Image::new(vec![noise(seed, 700)]));
-    let shelf = Shelf::plain(&[("team/side", "v1", &images[0]), ("team/app", "1", &images[1])]);
-    let host = shelf.host().to_owned();
-    run(&["create", "tide"]);
-    let append = |file: &str, more: &str| {
-        let path = folder.join(file);
-        let before = fs::read_to_string(&path).unwrap();
-        fs::write(path, before + more).unwrap();
-    };
-    append("tide/values.yaml", &format!("\nside:\n  image: {{repository: {host}/team/side, tag: v1}}\n"));
-    append(
-        "tide/Chart.yaml",
-        &format!("\nannotations:\n  artifacthub.io/images: |\n    - name: app\n      image: {host}/team/app:1\n"),
+fn what_kustomize_prints_is_read() {
+    let Some(kustomize) = var("PACKMULE_TEST_KUSTOMIZE") else { return };
+    let test = "kustomize";
+    drop(fresh(test));
+    fs::create_dir_all(dir().join("kustomize/base")).unwrap();
+    fs::create_dir_all(dir().join("kustomize/site")).unwrap();
+    let app = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: app}\nspec:\n  template:\n    spec:\n      initContainers: [{name: i, image: busybox}]\n      containers:\n        - {name: a, image: ghcr.io/team/app}\n        - {name: b, image: 'ghcr.io/team/side:1.10'}\n";
+    write(test, "base/app.yaml", app);
+    write(test, "base/kustomization.yaml", "resources: [app.yaml]\n");
+    let digest = sha256(b"side");
+    let site = format!(
+        "resources: [../base]\nnamePrefix: far-\nimages:\n  - {{name: ghcr.io/team/app, newName: registry.example:5000/app, newTag: '2.0'}}\n  - {{name: ghcr.io/team/side, digest: '{digest}'}}\n"
     );
-    run(&["package", "tide"]);
-    let packed = fs::read(folder.join("tide-0.1.0.tgz")).unwrap();
-    let config = br#"{"name":"tide","version":"0.1.0"}"#.to_vec();
-    let describe = |kind: &str, bytes: &[u8]| serde_json::json!({"mediaType": kind, "digest": super::world::sha256(bytes), "size": bytes.len()});
-    let manifest = serde_json::json!({
-        "schemaVersion": 2, "mediaType": super::shelf::MANIFEST,
-        "config": describe("application/vnd.cncf.helm.config.v1+json", &config),
-        "layers": [describe("application/vnd.cncf.helm.chart.content.v1.tar+gzip", &packed)],
-    });
-    let chart = Image { manifest: manifest.to_string().into_bytes(), blobs: vec![packed, config] };
-    shelf.add("charts/tide", "0.1.0", &chart);
-    let list = write("chart", "list.txt", format!("oci://{}/charts/tide:0.1.0\n", shelf.host()));
-    let taken = |more: &[&str]| {
-        let (done, warnings) = packmule(&[&["export", "--dry-run", "-f", &list], more].concat(), 0);
-        let mut found = names(&done["result"]["artifacts"]);
-        found.sort();
-        (found, warnings)
-    };
-    let chart = format!("{host}/charts/tide:0.1.0");
-    assert_eq!(taken(&[]).0, std::slice::from_ref(&chart));
-    let (found, warnings) = taken(&["--with-images"]);
-    assert_eq!(found, [chart, format!("{host}/team/app:1"), format!("{host}/team/side:v1")]);
-    assert!(warnings.contains("no tag"), "{warnings}");
+    let kustomization = write(test, "site/kustomization.yaml", &site);
+    let done = Command::new(&kustomize).args(["build", "site"]).current_dir(dir().join(test)).output().unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let list = write(test, "rendered.yaml", &done.stdout);
+    let (done, _) = packmule(&["export", "--list", "-f", &list], 0);
+    let mut found = texts(&done["result"]["references"]);
+    found.sort_unstable();
+    let pinned = format!("ghcr.io/team/side@{digest}");
+    assert_eq!(found, ["docker.io/library/busybox:latest", &*pinned, "registry.example:5000/app:2.0"]);
+    // The kustomization itself says what it sets, and what is not followed.
+    let (done, _) = packmule(&["export", "--list", "-f", &kustomization], 0);
+    assert_eq!(texts(&done["result"]["references"]), ["registry.example:5000/app:2.0", &*pinned]);
+    assert!(done["result"]["passed_over"].to_string().contains("resources"), "{done}");
+}
+
+#[test]
+fn other_lists_are_read_with_images_in() {
+    let test = "included";
+    drop(fresh(test));
+    write(test, "rendered.yaml", "kind: Pod\nspec: {containers: [{name: a, image: 'quay.io/a/b:1'}]}\n");
+    write(test, "extra.txt", "quay.io/c/d:2\nquay.io/c/e:3,platform=linux/arm64\n");
+    let list = write(
+        test,
+        "all.toml",
+        "artifacts = [\n  { ref = \"quay.io/x/y:1\" },\n  { images_in = \"included/rendered.yaml\" },\n  { images_in = \"included/extra.txt\", platforms = [\"linux/amd64\"], referrers = \"none\" },\n]\n",
+    );
+    let (done, _) = packmule(&["export", "--list", "-f", &list], 0);
+    assert_eq!(
+        texts(&done["result"]["references"]),
+        [
+            "quay.io/x/y:1",
+            "quay.io/a/b:1",
+            "quay.io/c/d:2,platform=linux/amd64,referrers=none",
+            "quay.io/c/e:3,platform=linux/arm64,referrers=none"
+        ]
+    );
+    // A wrong line of such a list is named with both lists.
+    write(test, "extra.txt", "quay.io/c/d:2\nquay.io/Wrong/e:3\n");
+    let (done, _) = packmule(&["export", "--dry-run", "-f", &list], 2);
+    let error = done["error"].to_string();
+    for word in ["extra.txt", "all.toml line 4", "line 2"] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    fs::remove_file(dir().join(test).join("extra.txt")).unwrap();
+    let (done, _) = packmule(&["export", "--list", "-f", &list], 22);
+    assert!(done["error"].to_string().contains("extra.txt"), "{done}");
+    let outer = write(test, "outer.toml", "artifacts = [{ images_in = \"included/all.toml\" }]\n");
+    write(test, "extra.txt", "quay.io/c/d:2\n");
+    let (done, _) = packmule(&["export", "--list", "-f", &outer], 2);
+    assert!(done["error"].to_string().contains("images_in"), "{done}");
+}
+
+/// Returns how many requests of each kind a plan makes, without pings: of `count` images, each in a
+/// repository of its own or all in one.
+fn asked_for(count: usize, is_one: bool, has_api: bool) -> BTreeMap<&'static str, usize> {
+    let images: Vec<Image> =
+        (0..count).map(|number| Image::new(vec![format!("layer {number}").into_bytes()])).collect();
+    let place = |number: usize| if is_one { "one".to_owned() } else { format!("app{number}") };
+    let names: Vec<(String, String)> = (0..count).map(|number| (place(number), format!("v{number}"))).collect();
+    let held: Vec<(&str, &str, &Image)> =
+        names.iter().zip(&images).map(|((name, tag), image)| (name.as_str(), tag.as_str(), image)).collect();
+    let lists = names.clone();
+    let shelf = Shelf::start(
+        &held,
+        Box::new(move |request| {
+            let path = request.path.split('?').next().unwrap_or_default();
+            if path.contains("/referrers/") {
+                let index = serde_json::json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).to_string();
+                return Some(if has_api { reply(200, index).with("Content-Type", INDEX) } else { reply(404, "") });
+            }
+            let name = path.strip_prefix("/v2/")?.strip_suffix("/tags/list")?;
+            let tags: Vec<&String> = lists.iter().filter(|(own, _)| own == name).map(|(_, tag)| tag).collect();
+            Some(reply(200, serde_json::json!({"name": name, "tags": tags}).to_string()))
+        }),
+    );
+    let list: String = names.iter().map(|(name, tag)| format!("{}/{name}:{tag}\n", shelf.host())).collect();
+    let list = write("requests", "list.txt", list);
+    let (done, _) = packmule(&["export", "--dry-run", "-f", &list], 0);
+    assert_eq!(done["result"]["artifacts"].as_array().unwrap().len(), count);
+    let mut kinds = BTreeMap::new();
+    for request in shelf.server.requests() {
+        let path = request.path.as_str();
+        let kind = match request.method.as_str() {
+            _ if path.contains("/tags/list") => "list of tags",
+            _ if path.contains("/referrers/") => "referrers",
+            _ if path.contains("/manifests/sha256-") => "fallback tag",
+            "GET" if path.contains("/manifests/") => "manifest",
+            "HEAD" if path.contains("/manifests/") => "resolve a tag",
+            "HEAD" if path.contains("/blobs/") => "look for a blob",
+            _ => "other",
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    kinds
+}
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+#[test]
+fn a_plan_makes_few_requests_for_each_artifact() {
+    drop(fresh("requests"));
+    // One configuration is common to all. Of one repository, the tags are listed once; where they show
+    // that there are no lists of referrers, and there is no API, only those ask that began at once.
+    for (is_one, has_api, lists, most) in
+        [(false, true, 40, 40), (false, false, 40, 40), (true, true, 1, 40), (true, false, 1, 8)]
+    {
+        let mut found = asked_for(40, is_one, has_api);
+        let referrers = found.remove("referrers").unwrap_or_default();
+        assert!((1..=most).contains(&referrers), "{is_one} {has_api}: {referrers}");
+        let expected = [("list of tags", lists), ("look for a blob", 41), ("manifest", 40), ("resolve a tag", 40)];
+        assert_eq!(found, BTreeMap::from(expected), "{is_one} {has_api}");
+    }
 }

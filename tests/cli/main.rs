@@ -14,6 +14,10 @@ mod audit;
 #[cfg(feature = "online")]
 mod azure;
 #[cfg(feature = "online")]
+mod buckets;
+#[cfg(feature = "online")]
+mod chart_images;
+#[cfg(feature = "online")]
 mod config;
 #[cfg(feature = "online")]
 mod containers;
@@ -27,20 +31,27 @@ mod emit;
 mod errors;
 mod frame;
 mod from_bundle;
+mod imports;
 mod key;
+#[cfg(feature = "online")]
+mod kubernetes;
 mod layouts;
 mod left_out;
 #[cfg(feature = "online")]
 mod lists;
 #[cfg(feature = "online")]
+mod local_places;
+#[cfg(feature = "online")]
 mod login;
 #[cfg(feature = "online")]
 mod ls;
+mod misplaced;
 mod pipelines;
 mod pipes;
 mod platforms;
 mod program;
 mod races;
+mod readme;
 mod receipt_bases;
 mod receipts;
 #[cfg(feature = "online")]
@@ -50,6 +61,11 @@ mod round_trip;
 mod rule;
 mod scan;
 mod scan_layers;
+#[cfg(feature = "online")]
+mod shards;
+mod shell;
+#[cfg(feature = "online")]
+mod sites;
 mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;
@@ -64,6 +80,15 @@ mod azurite;
 #[cfg(feature = "online")]
 #[path = "../support/cloud.rs"]
 mod cloud;
+#[path = "../support/depot.rs"]
+mod depot;
+#[cfg(feature = "online")]
+#[path = "../support/google.rs"]
+mod google;
+#[cfg(feature = "online")]
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/saved.rs"]
 mod saved;
 #[path = "../support/server.rs"]

@@ -81,26 +81,32 @@ fn c2_two_imports_at_once_write_one_list_of_referrers() {
     let Some(crane) = var("PACKMULE_TEST_CRANE") else { return };
     let image = Image::new(vec![noise(7200, 4000)]);
     let notes = [noted("race-one", &image, "one"), noted("race-two", &image, "two")];
-    for (which, name) in ["PACKMULE_TEST_DISTRIBUTION2", "PACKMULE_TEST_DOCKER_REGISTRY"].into_iter().enumerate() {
-        let Some(host) = var(name) else { continue };
-        for round in 0..10 {
-            let to = format!("{host}/{}", prefix(&format!("race-{which}-{round}")));
-            let runs = ["race-one/b", "race-two/b"].map(|bundle| {
-                let mut run = command(&["import", bundle, "--key", "k.pub.pem", "--to", &to]);
-                run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-            });
-            for run in runs {
-                let ended = run.wait_with_output().unwrap();
-                assert!(ended.status.success(), "{}", text(&ended.stderr));
-            }
-            let list = manifest(&crane, &format!("{to}/a/b:{}", image.digest().replace(':', "-")));
-            let list: Value = serde_json::from_slice(&list).unwrap();
-            let listed = list["manifests"].as_array().unwrap();
-            for note in &notes {
-                assert_eq!(listed.iter().filter(|one| one["digest"] == **note).count(), 1, "{round}: {list}");
-            }
+    let hosts = ["PACKMULE_TEST_DISTRIBUTION2", "PACKMULE_TEST_DOCKER_REGISTRY"].map(var);
+    let race = |host: &str, which: usize, round: usize| {
+        let to = format!("{host}/{}", prefix(&format!("race-{which}-{round}")));
+        let runs = ["race-one/b", "race-two/b"].map(|bundle| {
+            let mut run = command(&["import", bundle, "--key", "k.pub.pem", "--to", &to]);
+            run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        });
+        for run in runs {
+            let ended = run.wait_with_output().unwrap();
+            assert!(ended.status.success(), "{}", text(&ended.stderr));
         }
-    }
+        let list = manifest(&crane, &format!("{to}/a/b:{}", image.digest().replace(':', "-")));
+        let list: Value = serde_json::from_slice(&list).unwrap();
+        let listed = list["manifests"].as_array().unwrap();
+        for note in &notes {
+            assert_eq!(listed.iter().filter(|one| one["digest"] == **note).count(), 1, "{round}: {list}");
+        }
+    };
+    // Mostly waits, so both hosts at once.
+    std::thread::scope(|scope| {
+        for (which, host) in hosts.iter().enumerate() {
+            let Some(host) = host else { continue };
+            let race = &race;
+            scope.spawn(move || (0..10).for_each(|round| race(host, which, round)));
+        }
+    });
 }
 
 #[test]

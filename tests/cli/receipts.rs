@@ -297,8 +297,10 @@ fn the_section_of_the_readme_works() {
     let test = dir().join("custody");
     let readme = fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let section = readme.split("\n## ").find(|section| section.starts_with("What arrived")).expect("the section");
-    let mut script = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0.to_owned();
+    let blocks = section.split("```sh\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let mut script = blocks.collect::<Vec<_>>().concat();
     for (written, here) in [
+        ("emit containerd", "emit containerd --to registry.example"),
         ("/media/usb/november", "b"),
         ("/media/usb/december", "december"),
         ("registry.example:5000/mirror", "oci:mirror"),
@@ -324,4 +326,5 @@ fn the_section_of_the_readme_works() {
     assert!(ended.status.success(), "{script}\n{told}");
     assert!(told.contains("ALL ARRIVED  2 of 2") && told.contains("the state knows the newest line"), "{told}");
     assert!(told.contains("left out"), "{told}");
+    assert!(test.join("certs.d/example.org/hosts.toml").exists(), "{told}");
 }

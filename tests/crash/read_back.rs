@@ -65,9 +65,9 @@ fn s20_a_read_back_that_finds_other_bytes_names_and_signs_nothing() {
             let manner = Manner { leave_out: false, form };
             packmule::operate::export::run(&flow(), &layout, &output, &input, &sign, Some(read_back), manner)
         };
-        let bad = |place: Arc<dyn Volumes>, manifest: &Manifest, flow: &Flow| -> Result<(), Error> {
+        let bad = |place: Arc<dyn Volumes>, manifest: &Manifest, sums: &[u64], flow: &Flow| -> Result<(), Error> {
             flip(&usb);
-            read_back::read_back(place, manifest, flow)
+            read_back::read_back(place, manifest, sums, flow)
         };
         let fault = run(&bad, &|| panic!("signed")).unwrap_err();
         assert!(matches!(fault.class, Class::Io | Class::Integrity), "{form:?}: {fault:?}");

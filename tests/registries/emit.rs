@@ -1,4 +1,4 @@
-//! What `emit` writes, read by those it is for: containerd, skopeo, podman, the loader of K3s and
+//! Files of `emit`, read by those they are for: containerd, skopeo, podman, the loader of K3s and
 //! RKE2, kustomize, helm and crane pull or accept the old names, and nothing asks the old registry.
 
 use std::net::TcpListener;

@@ -20,6 +20,7 @@ mod faults;
 mod lists;
 mod login;
 mod outages;
+mod pipelines;
 mod products;
 mod pulls;
 mod quirky;
@@ -45,7 +46,11 @@ mod upstream;
 mod azurite;
 #[path = "../support/container.rs"]
 mod container;
+#[path = "../support/google.rs"]
+mod google;
 #[path = "../support/hosts.rs"]
 mod hosts;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/server.rs"]
 mod server;

@@ -89,6 +89,11 @@ impl Emulated {
 
 /// Returns the time in `hours` from now, as signatures have it.
 pub fn hours(hours: i64) -> String {
+    minutes(hours * 60)
+}
+
+/// Returns the time in `minutes` from now, as signatures have it.
+pub fn minutes(minutes: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
-    Moment::from_unix(now + hours * 3600).unwrap().to_string()
+    Moment::from_unix(now + minutes * 60).unwrap().to_string()
 }

@@ -227,8 +227,14 @@ pub fn lists(bytes: &[u8]) {
         for remark in list.refused.iter().chain(&list.passed_over) {
             assert!(remark.line <= lines && !remark.reason.is_empty(), "{remark:?}");
         }
-        let nothing = list.entries.is_empty() && list.refused.is_empty() && list.passed_over.is_empty();
+        assert!(list.includes.iter().all(|one| (1..=lines).contains(&one.line)), "{:?}", list.includes);
+        let says_nothing = list.entries.is_empty() && list.includes.is_empty();
+        let nothing = says_nothing && list.refused.is_empty() && list.passed_over.is_empty();
         assert!(!nothing, "a list is never read as nothing without a word");
+    }
+    // Files of charts that others made: nothing of them is refused.
+    for is_chart in [true, false] {
+        assert!(lists::in_chart(bytes, is_chart).refused.is_empty());
     }
 }
 

@@ -1,19 +1,26 @@
 //! `cargo xtask bench
-//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|many|delta|policy|serve]`: packmule
-//! compared with the machine's limits, as ratios within one run, with files in the page cache.
+//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|import|many|delta|plan|policy|serve|shards|storage]`:
+//! packmule compared with the machine's limits, as ratios within one run, with files in the page
+//! cache. A number after `storage` is the size of its bundle in MiB, otherwise 2048.
 //!
 //! Every measurement has a reference: runs on the same bytes and the same kind of registry
 //! alternate, and the best of each are compared. A ratio outside its limit is a failure.
 
 mod copy;
+mod counted;
+mod counter;
 mod crowd;
 mod delta;
 mod forms;
+mod import;
 mod manifest;
 mod memory;
+mod plan;
 mod policy;
 mod serve;
+mod shards;
 mod speed;
+mod storage;
 mod transfer;
 mod volumes;
 mod worst;
@@ -82,11 +89,25 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
     if wanted("policy") {
         shell::stage("policy", || bench.policy())?;
     }
+    if wanted("plan") {
+        shell::stage("plan", || bench.plan())?;
+    }
     if wanted("serve") {
         shell::stage("serve", || bench.serve())?;
         if parts != ["serve", "small"] {
             shell::stage("serve, a bundle of 10 GiB", || bench.serve_start(&corpus::sparse(10)?))?;
         }
+    }
+    if wanted("shards") {
+        let even = shell::stage("corpus", corpus::even)?;
+        shell::stage("shards", || bench.shards(&even))?;
+    }
+    if wanted("storage") {
+        let mib = parts.iter().find_map(|part| part.parse().ok()).unwrap_or(2048);
+        shell::stage("storage", || bench.storage(mib))?;
+        // 10 GiB next to the usual bundle.
+        let gib = (mib * 5 / 1024).max(1);
+        shell::stage(&format!("storage, a bundle of {gib} GiB"), || bench.storage_memory(gib))?;
     }
     if wanted("worst") {
         shell::stage("worst", || bench.worst(root))?;
@@ -102,9 +123,18 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
         let (few, many) = shell::stage("corpus", || Ok((corpus::artifacts(2_500)?, corpus::artifacts(5_000)?)))?;
         shell::stage("artifacts", || bench.artifacts(&few, &many))?;
     }
-    if parts.iter().all(|part| ["worst", "manifest", "blobs", "artifacts", "policy", "serve", "small"].contains(part))
-        && !parts.is_empty()
-    {
+    if wanted("import") {
+        // `bench import small` is a look at whether it works.
+        let count = if parts.contains(&"small") { 300 } else { 5_000 };
+        let crowd = shell::stage("corpus", || corpus::artifacts(u64::from(count)))?;
+        shell::stage("planning", || bench.planning(&crowd, count))?;
+        if parts == ["import", "small"] {
+            shell::stage("import", || bench.import(&crowd))?;
+            return bench.end();
+        }
+    }
+    let alone = ["worst", "manifest", "blobs", "artifacts", "plan", "policy", "serve", "shards", "small", "storage"];
+    if parts.iter().all(|part| alone.contains(part) || part.parse::<u64>().is_ok()) && !parts.is_empty() {
         return bench.end();
     }
     let (set, large) = shell::stage("corpus", corpus::bench)?;
@@ -123,6 +153,9 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
     }
     if wanted("copy") {
         shell::stage("copy", || bench.copy(&set))?;
+    }
+    if wanted("import") {
+        shell::stage("import", || bench.import(&set))?;
     }
     if wanted("many") {
         shell::stage("many", || bench.many(&corpus::many()?))?;

@@ -61,19 +61,22 @@ fn lint(root: &Path) -> Result<(), Failed> {
 fn all(root: &Path, args: &[&str], vars: &[(String, String)]) -> Result<(), Failed> {
     inspect(root)?;
     shell::stage("vectors", || vectors::run(root, true))?;
-    // One side downloads while the other compiles, so they hardly compete.
-    let (built, prepared) = std::thread::scope(|scope| {
+    // One side downloads while another compiles, so they hardly compete. The guard build is one unit of code, which
+    // leaves a core free.
+    let (built, guard, prepared) = std::thread::scope(|scope| {
         let prepared = scope.spawn(prepare);
+        let guard = scope.spawn(|| shell::stage("guard build", || guard::build(root)));
         let built = lint(root)
             .and_then(|()| shell::stage("clippy of the small builds", || guard::lint(root)))
             .and_then(|()| shell::stage("pages", || pages(root)))
             .and_then(|()| shell::stage("build", || runner::build(root, &[&["--workspace"], &FEATURES[..]].concat())));
-        (built, prepared.join().unwrap_or_else(|_| Err(Failed::new("preparation: worker panicked"))))
+        let guard = guard.join().unwrap_or_else(|_| Err(Failed::new("guard build: worker panicked")));
+        (built, guard, prepared.join().unwrap_or_else(|_| Err(Failed::new("preparation: worker panicked"))))
     });
     let programs = built?;
+    let guard = guard?;
     let (tools, layout) = prepared?;
     shell::stage("second verifier", || second(root, &tools))?;
-    let guard = shell::stage("guard build", || guard::build(root))?;
     // From this thread, which keeps running: the services end with it.
     let mut services = shell::stage("services", || services::start(&tools))?;
     seed(&mut services, &tools, layout.as_deref())?;

@@ -37,6 +37,12 @@ pub fn bench() -> Result<(PathBuf, PathBuf), Failed> {
     Ok((set, large))
 }
 
+/// Builds the image with one layer of `mib` MiB that no compression makes smaller, if it does not
+/// exist.
+pub fn single(mib: u64) -> Result<PathBuf, Failed> {
+    cached(&format!("bench/single{mib}"), |partial, _| bulk::single(partial, mib))
+}
+
 /// Builds the image with one sparse layer of `gib` GiB if it does not exist.
 pub fn sparse(gib: u64) -> Result<PathBuf, Failed> {
     cached(&format!("bench/sparse{gib}"), |partial, _| bulk::sparse(partial, gib))
@@ -45,6 +51,11 @@ pub fn sparse(gib: u64) -> Result<PathBuf, Failed> {
 /// Builds the image with 16 sparse layers of 2 GiB if it does not exist.
 pub fn many() -> Result<PathBuf, Failed> {
     cached("bench/many", |partial, _| bulk::many(partial))
+}
+
+/// Builds the image with 48 layers of one size if it does not exist.
+pub fn even() -> Result<PathBuf, Failed> {
+    cached("bench/even", |partial, _| bulk::even(partial))
 }
 
 /// Builds `images` images of 10,000 small layers each if they do not exist.

@@ -28,7 +28,7 @@ const GO: &[GoProgram] = &[
 const GO_BY_MODULE: &[GoProgram] = &[("oras", "oras.land/oras/cmd/oras", "v1.3.3")];
 
 /// Our own programs under `xtask/go`.
-const OWN: &[&str] = &["k3s", "token", "referrers"];
+const OWN: &[&str] = &["k3s", "manifests", "token", "referrers"];
 
 /// Programs from Debian: name, package.
 const DEBIAN: &[(&str, &str)] = &[
@@ -124,13 +124,14 @@ fn debian() -> Result<(), Failed> {
 
 /// Installs Debian packages, after updating the package lists.
 pub fn apt(packages: &[&str]) -> Result<(), Failed> {
-    shell::quiet(shell::command("apt-get").args(["-qq", "update"]))?;
+    shell::quiet(shell::command("apt-get").args(["-qq", "-o", "DPkg::Lock::Timeout=600", "update"]))?;
     shell::quiet(
         shell::command("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
             // Installing a package must not start its daemon: ours run on their own ports.
             .env("RUNLEVEL", "1")
-            .args(["-qq", "-y", "--no-install-recommends", "install"])
+            // Several stages install at once.
+            .args(["-qq", "-y", "-o", "DPkg::Lock::Timeout=600", "--no-install-recommends", "install"])
             .args(packages),
     )
 }

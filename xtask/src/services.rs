@@ -4,10 +4,10 @@
 //! Each uses a free port, stores its data under `target/services/PID`, and ends with this process.
 //! Only processes started here are ever stopped. The variables are set in `start`.
 
-mod azure;
+pub mod azure;
 mod certificates;
 pub mod registry;
-mod storage;
+pub mod storage;
 
 use crate::install::{self, Tools};
 use crate::shell::{self, Failed};
@@ -319,7 +319,7 @@ fn free() -> Result<SocketAddr, Failed> {
 }
 
 /// Returns a new password: 128 random bits in hex.
-fn random() -> Result<String, Failed> {
+pub fn random() -> Result<String, Failed> {
     let mut bytes = [0; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))

@@ -4,6 +4,7 @@
 //! gate has decided.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
@@ -33,9 +34,9 @@ impl From<Refusal> for Fault {
     }
 }
 
-/// Returns the volumes, counted from 0, that are missing or have another size.
-pub(in crate::bundle) fn unfit(bundle: &Trusted) -> BTreeSet<usize> {
-    (0..bundle.manifest().volumes.len()).filter(|&volume| bundle.fits(volume).is_err()).collect()
+/// Returns those of `volumes`, counted from 0, that are missing or have another size.
+pub(in crate::bundle) fn unfit(bundle: &Trusted, volumes: Range<usize>) -> BTreeSet<usize> {
+    volumes.filter(|&volume| bundle.fits(volume).is_err()).collect()
 }
 
 /// How a unit that was not pinned failed.

@@ -2,6 +2,8 @@
 //!
 //! [`crate::bundle::volumes::flat`] finds missing and extra files.
 
+use std::ops::Range;
+
 use super::gate::{Gate, Tally};
 use super::unit::passed;
 use super::workers::{Findings, check_all};
@@ -78,33 +80,44 @@ pub(in crate::bundle) fn check_computed(files: &Flat, bundle: &Trusted, flow: &F
     (0..Tar::of_blob(0)).try_for_each(|member| check(files, tar, member, flow).map(drop))
 }
 
-/// Checks every file of a flat bundle, each in one thread. Survey and closure are left to the
-/// caller, which passes the faults found so far as `faults`.
+/// Returns the counts that the manifest lists, as a whole and for each file.
+pub(in crate::bundle) fn counts(bundle: &Trusted) -> (Tally, Vec<Tally>) {
+    let tar = &bundle.offsets().tar;
+    let bytes = (0..tar.members()).map(|member| tar.size(member)).sum();
+    let whole = Tally { members: tar.members() as u64, blobs: bundle.manifest().blobs.len() as u64, frames: 0, bytes };
+    (whole, (0..tar.members()).map(|member| count(member, tar.size(member))).collect())
+}
+
+/// Returns the counts of one file.
+fn count(member: usize, bytes: u64) -> Tally {
+    let blobs = u64::from(member >= Tar::of_blob(0));
+    Tally { members: 1, blobs, frames: 0, bytes }
+}
+
+/// Checks some files of a flat bundle, each in one thread, and pins them in `gate`, where the first has
+/// number 0. Survey and closure are left to the caller, which passes the faults found so far as
+/// `faults`.
 ///
 /// # Errors
 /// The fault whose class ranks first, with the others after it.
 pub(in crate::bundle) fn check_files(
     files: &Flat,
     bundle: &Trusted,
+    (members, gate): (Range<usize>, Gate),
     flow: &Flow,
     fail_fast: bool,
     mut faults: Vec<Fault>,
 ) -> Result<Tally, Fault> {
     let tar = &bundle.offsets().tar;
-    let bytes = (0..tar.members()).map(|member| tar.size(member)).sum();
-    flow.event(Event::Stage { name: "checking", bytes, items: tar.members() as u64 });
+    let bytes = members.clone().map(|member| tar.size(member)).sum();
+    flow.event(Event::Stage { name: "checking", bytes, items: members.len() as u64 });
     // The largest first, so that the threads end together.
-    let mut order: Vec<usize> = (0..tar.members()).collect();
-    order.sort_by_key(|&member| std::cmp::Reverse(tar.size(member)));
-    let one = |member: usize, bytes: u64| {
-        let blobs = u64::from(member >= Tar::of_blob(0));
-        Tally { members: 1, blobs, frames: 0, bytes }
-    };
-    let whole = Tally { members: tar.members() as u64, blobs: bundle.manifest().blobs.len() as u64, frames: 0, bytes };
-    let gate = Gate::new(whole, (0..tar.members()).map(|member| one(member, tar.size(member))).collect());
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(tar.size(members.start + index)));
     let findings = Findings::new(fail_fast);
-    check_all(&gate, &order, &findings, flow, |member| {
-        check(files, tar, member, flow).map(|size| Some(one(member, size)))
+    check_all(&gate, &order, &findings, flow, |index| {
+        let member = members.start + index;
+        check(files, tar, member, flow).map(|size| Some(count(member, size)))
     });
     faults.extend(findings.into_sorted());
     passed(gate, faults)

@@ -6,7 +6,6 @@
 use crate::base::lock::{into_inner, lock};
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -80,7 +79,7 @@ impl Seen for Collect<'_> {
 }
 
 /// State shared by the parts of a check.
-pub(in crate::bundle) struct Checking<'a> {
+struct Checking<'a> {
     bundle: &'a Trusted,
     flow: &'a Flow,
     fail_fast: bool,
@@ -93,18 +92,9 @@ pub(in crate::bundle) struct Checking<'a> {
     done: Mutex<Vec<bool>>,
 }
 
-/// A run of whole volumes that begins and ends with a unit.
-#[derive(Clone, Debug)]
-pub(in crate::bundle) struct Span {
-    /// Its frames.
-    pub frames: Range<usize>,
-    /// Its units.
-    pub units: Range<usize>,
-}
-
 impl<'a> Checking<'a> {
     /// Returns a check of all of `bundle`.
-    pub(in crate::bundle) fn new(bundle: &'a Trusted, flow: &'a Flow, fail_fast: bool) -> Self {
+    fn new(bundle: &'a Trusted, flow: &'a Flow, fail_fast: bool) -> Self {
         Self {
             bundle,
             flow,
@@ -119,25 +109,24 @@ impl<'a> Checking<'a> {
     }
 
     /// Also shows every blob to `onlooker`.
-    pub(in crate::bundle) fn seen_by(mut self, onlooker: Option<&'a dyn Onlooker>) -> Self {
+    fn seen_by(mut self, onlooker: Option<&'a dyn Onlooker>) -> Self {
         self.onlooker = onlooker;
         self
     }
 
-    /// Checks the units of `span` from its frames in `pipeline`, with `threads` in addition to
-    /// those of the pipeline. Returns faults outside the frames, and whether more data followed.
-    pub(in crate::bundle) fn part(
+    /// Checks all units from the frames in `pipeline`, with `threads` in addition to those of the
+    /// pipeline. Returns faults outside the frames, and whether more data followed.
+    fn units(
         &self,
-        span: &Span,
         pipeline: &Arc<FramePipeline<'_>>,
         feed: &mut dyn Feed,
         threads: usize,
     ) -> Result<(Vec<Error>, bool), Error> {
-        let next = AtomicUsize::new(span.units.start);
+        let next = AtomicUsize::new(0);
         let work = || {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= span.units.end {
+                if index >= self.bundle.offsets().units.len() {
                     return;
                 }
                 self.unit(index, pipeline);
@@ -178,7 +167,7 @@ impl<'a> Checking<'a> {
     ///
     /// # Errors
     /// The fault whose class ranks first, with the others after it.
-    pub(in crate::bundle) fn finish(self, beside: Vec<Error>, is_more: bool) -> Result<Tally, Fault> {
+    fn finish(self, beside: Vec<Error>, is_more: bool) -> Result<Tally, Fault> {
         let mut faults = self.findings.into_sorted();
         faults.splice(0..0, beside);
         let done = into_inner(self.done);
@@ -222,10 +211,9 @@ pub fn check_seen(
 ) -> Result<Tally, Fault> {
     let offsets = bundle.offsets();
     flow.event(Event::Stage { name: "checking", bytes: offsets.tar.length(), items: offsets.units.len() as u64 });
-    let whole = Span { frames: 0..offsets.frames(), units: 0..offsets.units.len() };
-    let pipeline = FramePipeline::new(bundle, whole.frames.clone(), flow.cpus, false);
+    let pipeline = FramePipeline::new(bundle, 0..offsets.frames(), flow.cpus);
     let checking = Checking::new(bundle, flow, fail_fast).seen_by(onlooker);
-    let (beside, is_more) = checking.part(&whole, &pipeline, feed, flow.cpus)?;
+    let (beside, is_more) = checking.units(&pipeline, feed, flow.cpus)?;
     checking.finish(beside, is_more)
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Starts no threads: callers decide which unit is checked when, and by whom.
 
+use std::ops::Range;
+
 use super::gate::{Closed, Gate, Tally};
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
@@ -58,8 +60,22 @@ pub(in crate::bundle) fn walk_unit(
 
 /// Returns the gate for all units of `bundle`.
 pub(in crate::bundle) fn gate_of(bundle: &Trusted) -> Gate {
+    let (whole, units) = counts(bundle);
+    Gate::new(whole, units)
+}
+
+/// Returns the gate for some items of a list with these counts; the first of them has number 0 there.
+pub(in crate::bundle) fn gate_of_part(counts: &[Tally], items: Range<usize>) -> Gate {
+    let counts = counts.get(items).unwrap_or_default().to_vec();
+    // No overflow: those of the whole bundle fit.
+    let sum = counts.iter().fold(Tally::default(), |sum, unit| sum.plus(*unit).unwrap_or(sum));
+    Gate::new(sum, counts)
+}
+
+/// Returns the counts that the manifest lists, as a whole and for each unit.
+pub(in crate::bundle) fn counts(bundle: &Trusted) -> (Tally, Vec<Tally>) {
     let offsets = bundle.offsets();
-    Gate::new(listed(bundle), offsets.units.iter().map(|unit| expected(offsets, unit)).collect())
+    (listed(bundle), offsets.units.iter().map(|unit| expected(offsets, unit)).collect())
 }
 
 /// Closes the gate. Returns its tally, or the fault that ranks first.

@@ -58,30 +58,31 @@ impl StoredCheck {
         Ok(())
     }
 
-    /// Finishes with the checksum after the last block.
+    /// Finishes with the checksum after the last block. Returns the XXH64 of the content, of which
+    /// the frame holds one half.
     ///
     /// # Errors
     /// If the content does not match the checksum, or the frame its digest.
-    pub fn end(self, checksum: &[u8]) -> Result<(), &'static str> {
+    pub fn end(self, checksum: &[u8]) -> Result<u64, &'static str> {
         if checksum != frame::checksum(&self.content) {
             return Err("content differs from the frame's checksum");
         }
-        match self.whole {
-            Some((expected, mut hasher)) => {
-                hasher.update(checksum);
-                if hasher.finish() == expected { Ok(()) } else { Err("frame differs from its digest") }
+        if let Some((expected, mut hasher)) = self.whole {
+            hasher.update(checksum);
+            if hasher.finish() != expected {
+                return Err("frame differs from its digest");
             }
-            None => Ok(()),
         }
+        Ok(self.content.digest())
     }
 }
 
 /// Checks a whole stored frame that holds `content` bytes. `bytes` must have the size of such a
-/// frame.
+/// frame. Returns the XXH64 of the content.
 ///
 /// # Errors
 /// Those of [`StoredCheck`].
-pub fn check_stored(bytes: &[u8], content: u64, digest: Option<Digest>) -> Result<(), &'static str> {
+pub fn check_stored(bytes: &[u8], content: u64, digest: Option<Digest>) -> Result<u64, &'static str> {
     let (header, mut rest) = bytes.split_at(STORED_HEADER);
     let mut check = StoredCheck::begin(header, content, digest)?;
     while let Some(length) = check.next_block() {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::manifest::{Form, Manifest};
+use super::manifest::{Form, Frame, Manifest, Volume};
 use super::tar::{TRAILER, Tar};
 use crate::base::fault::expects;
 use crate::bundle::Error;
@@ -136,6 +136,21 @@ impl Offsets {
     pub fn unit_index(&self, member: usize) -> usize {
         self.unit_of[member] as usize
     }
+}
+
+/// Returns for each volume the offsets at which its frames end, as the manifest states them.
+pub fn frame_ends(manifest: &Manifest) -> Vec<Vec<u64>> {
+    let mut frames = manifest.frames.iter();
+    let of_volume = |volume: &Volume| {
+        let count = usize::try_from(volume.frames).unwrap_or(usize::MAX);
+        let sizes = frames.by_ref().take(count).map(Frame::stored_size);
+        let ends = sizes.scan(0_u64, |end, size| {
+            *end = end.checked_add(size)?;
+            Some(*end)
+        });
+        ends.collect()
+    };
+    manifest.volumes.iter().map(of_volume).collect()
 }
 
 fn cut(manifest: &Manifest, tar: &Tar) -> Result<Vec<Unit>, Error> {

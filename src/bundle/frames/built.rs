@@ -15,7 +15,7 @@ use crate::bundle::format::manifest;
 use crate::oci::Digest;
 use crate::system::memory::Exhausted;
 
-use xxhash_rust::xxh64::Xxh64;
+use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 /// Returns a pool of at most `count` buffers, each as large as the largest frame, stored ones included.
 pub fn frame_buffers(count: usize) -> Arc<Pool> {
@@ -30,6 +30,8 @@ pub struct Built {
     length: usize,
     plain: u64,
     kind: Kind,
+    // XXH64 of the content of a stored frame, of the bytes of a packed one.
+    sum: u64,
 }
 
 #[derive(Debug)]
@@ -38,23 +40,30 @@ enum Kind {
     Packed(Digest),
 }
 
-fn stored(plain: &[u8]) -> Kind {
+fn stored(plain: &[u8]) -> (Kind, u64) {
     let mut hasher = Xxh64::new(0);
     hasher.update(plain);
     let last = plain.len() - (plain.len().div_ceil(RAW_BLOCK) - 1) * RAW_BLOCK;
-    Kind::Stored {
+    let kind = Kind::Stored {
         head: frame::stored_header(u32::try_from(plain.len()).unwrap_or(u32::MAX)),
         full: frame::block_header(RAW_BLOCK, false),
         last: frame::block_header(last, true),
         sum: frame::checksum(&hasher),
-    }
+    };
+    (kind, hasher.digest())
+}
+
+/// Returns the sum of the frame's bytes as they are on a medium, to compare with [`Built::sum`];
+/// `None` for a stored frame that is not as it was written.
+pub fn sum_of(bytes: &[u8], entry: &manifest::Frame) -> Option<u64> {
+    if entry.size.is_some() { Some(xxh64(bytes, 0)) } else { check_stored(bytes, entry.plain, None).ok() }
 }
 
 impl Built {
     /// Builds a stored frame from the first `plain` bytes of `buffer` (at least one).
     pub fn stored(buffer: Lease, plain: usize) -> Self {
-        let kind = stored(&buffer[..plain]);
-        Self { length: plain, plain: plain as u64, kind, buffer }
+        let (kind, sum) = stored(&buffer[..plain]);
+        Self { length: plain, plain: plain as u64, kind, buffer, sum }
     }
 
     /// Builds a frame from the first `plain` bytes of `buffer`, packed if that saves enough.
@@ -66,8 +75,8 @@ impl Built {
             // Saves enough, so it is smaller than the plain bytes.
             Some(packed) => {
                 buffer[..packed.len()].copy_from_slice(&packed);
-                let kind = Kind::Packed(Digest::sha256(&packed));
-                Self { length: packed.len(), plain: plain as u64, kind, buffer }
+                let (kind, sum) = (Kind::Packed(Digest::sha256(&packed)), xxh64(&packed, 0));
+                Self { length: packed.len(), plain: plain as u64, kind, buffer, sum }
             }
             None => Self::stored(buffer, plain),
         })
@@ -78,8 +87,11 @@ impl Built {
     pub fn read(mut buffer: Lease, entry: &manifest::Frame) -> Option<Self> {
         let size = usize::try_from(entry.stored_size()).ok()?;
         if let Some(digest) = entry.digest.as_deref().copied() {
-            let good = Digest::sha256(&buffer[..size]) == digest;
-            return good.then_some(Self { buffer, length: size, plain: entry.plain, kind: Kind::Packed(digest) });
+            if Digest::sha256(&buffer[..size]) != digest {
+                return None;
+            }
+            let sum = xxh64(&buffer[..size], 0);
+            return Some(Self { buffer, length: size, plain: entry.plain, kind: Kind::Packed(digest), sum });
         }
         let plain = usize::try_from(entry.plain).ok()?;
         check_stored(&buffer[..size], entry.plain, None).ok()?;
@@ -91,6 +103,11 @@ impl Built {
             to += length;
         }
         Some(Self::stored(buffer, plain))
+    }
+
+    /// Returns a sum of the frame as it is in memory, to compare with what the medium returns later.
+    pub const fn sum(&self) -> u64 {
+        self.sum
     }
 
     /// Returns the frame's entry in the manifest.
@@ -158,10 +175,12 @@ mod tests {
                 assert_eq!(built.plain().unwrap(), plain);
                 let again = Built::read(lease(&bytes), &entry).unwrap();
                 assert_eq!(again.plain().unwrap(), plain);
+                assert_eq!((again.sum(), sum_of(&bytes, &entry)), (built.sum(), Some(built.sum())));
                 for flip in [0, 10, bytes.len() / 2, bytes.len() - 1] {
                     let mut wrong = bytes.clone();
                     wrong[flip] ^= 1;
                     assert!(Built::read(lease(&wrong), &entry).is_none(), "{size} {flip}");
+                    assert_ne!(sum_of(&wrong, &entry), Some(built.sum()), "{size} {flip}");
                 }
             }
         }

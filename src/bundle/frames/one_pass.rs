@@ -5,10 +5,9 @@
 //! own buffer. Buffers are handed out in frame order, so the frame that everything waits for always
 //! has one. Does not check the content of the frames.
 
-use crate::base::lock::lock;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use super::pool::{Lease, Pool, Queue, Watch};
 use super::random::Pieces;
@@ -19,7 +18,6 @@ use crate::bundle::format::frame_check::{check_stored, open_packed};
 use crate::bundle::format::offsets::Place;
 use crate::bundle::open::trusted::Trusted;
 use crate::flow::{Flow, NoThread, start_one, start_some};
-use crate::oci::{Algorithm, Digest, Hasher};
 
 /// Buffers in addition to one per opening thread: one that is being read, and one that waits.
 const SPARE: usize = 2;
@@ -70,23 +68,19 @@ pub struct FramePipeline<'a> {
     frames: Range<usize>,
     cpus: usize,
     pool: Arc<Pool>,
-    // Frames that were read; they pass through volume hashing, opening and reading in turn.
+    // Frames that were read; they pass through opening and reading in turn.
     read: Queue<Lease>,
-    hashed: Queue<Lease>,
     open: Queue<Result<Opened, Error>>,
     fed: Queue<(Vec<Error>, bool)>,
     // Index of the first frame that will not arrive.
     limit: AtomicUsize,
     opened: AtomicUsize,
     stop: Arc<AtomicBool>,
-    // Digests of the volumes whose frames have all arrived.
-    digests: Option<Mutex<Vec<(usize, Digest)>>>,
 }
 
 impl<'a> FramePipeline<'a> {
-    /// Returns a pipeline for `frames` of `bundle`, opened by `cpus` threads. With `digests`, also
-    /// hashes the volumes; then `frames` must cover whole volumes.
-    pub fn new(bundle: &'a Trusted, frames: Range<usize>, cpus: usize, digests: bool) -> Arc<Self> {
+    /// Returns a pipeline for `frames` of `bundle`, opened by `cpus` threads.
+    pub fn new(bundle: &'a Trusted, frames: Range<usize>, cpus: usize) -> Arc<Self> {
         // Below 17 MiB by the manifest's rules.
         let entries = bundle.manifest().frames[frames.clone()].iter();
         let largest = entries.map(|frame| frame.stored_size().max(frame.plain)).max().unwrap_or_default();
@@ -96,13 +90,11 @@ impl<'a> FramePipeline<'a> {
             cpus: cpus.max(1),
             pool,
             read: Queue::new(),
-            hashed: Queue::new(),
             open: Queue::new(),
             fed: Queue::new(),
             limit: AtomicUsize::new(frames.end),
             opened: AtomicUsize::new(frames.start),
             stop: Arc::default(),
-            digests: digests.then(Mutex::default),
             frames,
         })
     }
@@ -123,7 +115,6 @@ impl<'a> FramePipeline<'a> {
 
     fn wake(&self) {
         self.read.wake();
-        self.hashed.wake();
         self.open.wake();
         self.fed.wake();
     }
@@ -144,9 +135,6 @@ impl<'a> FramePipeline<'a> {
             let mut threads = Vec::new();
             let mut start_all = || -> Result<(), NoThread> {
                 threads.extend(start_some(scope, self.cpus, open)?);
-                if self.digests.is_some() {
-                    threads.push(start_one(scope, || self.hash_volumes())?);
-                }
                 for (number, consumer) in consumers.iter().enumerate() {
                     match start_one(scope, move || take(*consumer)) {
                         Ok(thread) => threads.push(thread),
@@ -175,7 +163,6 @@ impl<'a> FramePipeline<'a> {
         let _watch = Watch(&self.stop);
         feed.watch(Arc::clone(&self.stop));
         let mut faults = Vec::new();
-        let next_queue = if self.digests.is_some() { &self.read } else { &self.hashed };
         for index in self.frames.clone() {
             let taken = self.pool.take(&self.stop, || Some(()));
             let Some(((), mut lease)) = taken else { break };
@@ -194,7 +181,7 @@ impl<'a> FramePipeline<'a> {
                 self.wake();
                 return (faults, false);
             }
-            next_queue.put(index, lease);
+            self.read.put(index, lease);
         }
         let met = faults.len();
         let is_more = !self.is_stopped() && feed.end(&mut faults);
@@ -204,48 +191,16 @@ impl<'a> FramePipeline<'a> {
         (faults, is_more)
     }
 
-    fn hash_volumes(&self) {
-        let _watch = Watch(&self.stop);
-        let mut open: Option<(usize, Hasher)> = None;
-        let keep = |open: Option<(usize, Hasher)>| {
-            if let (Some((volume, hasher)), Some(digests)) = (open, &self.digests) {
-                lock(digests).push((volume, hasher.finish()));
-            }
-        };
-        for index in self.frames.clone() {
-            let ended = || self.is_stopped() || index >= self.limit.load(Ordering::Relaxed);
-            let Some(lease) = self.read.get(index, ended) else { return };
-            let place = self.place(index);
-            let mut hasher = match open.take() {
-                Some((volume, hasher)) if volume == place.volume => hasher,
-                before => {
-                    keep(before);
-                    Hasher::new(Algorithm::Sha256)
-                }
-            };
-            hasher.update(&lease[..usize::try_from(place.size).unwrap_or_default()]);
-            open = Some((place.volume, hasher));
-            self.hashed.put(index, lease);
-        }
-        keep(open);
-    }
-
-    /// Returns the digests of volumes, each with its volume number counted from 0.
-    #[cfg(feature = "carry")]
-    pub fn digests(&self) -> Vec<(usize, Digest)> {
-        self.digests.as_ref().map(|digests| lock(digests).clone()).unwrap_or_default()
-    }
-
     fn open_frames(&self) {
         let _watch = Watch(&self.stop);
         let mut scratch = Vec::new();
         let ended = || self.is_stopped() || self.opened.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed);
-        while let Some((index, lease)) = self.hashed.first(ended) {
+        while let Some((index, lease)) = self.read.first(ended) {
             let opened = self.open_frame(index, lease, &mut scratch);
             self.open.put(index, opened);
             self.opened.fetch_add(1, Ordering::Relaxed);
             if ended() {
-                self.hashed.wake();
+                self.read.wake();
             }
         }
     }
@@ -258,7 +213,7 @@ impl<'a> FramePipeline<'a> {
         let bytes = &lease[..usize::try_from(place.size).unwrap_or_default()];
         let Some(digest) = place.packed else {
             return match check_stored(bytes, place.plain, place.digest) {
-                Ok(()) => Ok(Opened { lease, plain, is_stored: true }),
+                Ok(_) => Ok(Opened { lease, plain, is_stored: true }),
                 Err(problem) => Err(Error::integrity(format!("{}: {problem}", at()))),
             };
         };

@@ -115,7 +115,7 @@ impl<'a> RandomReader<'a> {
             }
             None => {
                 let checked = match std::mem::replace(&mut self.state, State::Between) {
-                    State::Stored { check, .. } => check.end(&self.buffer[from..]),
+                    State::Stored { check, .. } => check.end(&self.buffer[from..]).map(drop),
                     State::Between | State::Packed { .. } => Ok(()),
                 };
                 (checked, None)

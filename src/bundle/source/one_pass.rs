@@ -129,7 +129,7 @@ pub fn run<T: Send>(
     work: impl Fn(&OnePassSource<'_>) -> Result<T, Fault> + Sync,
 ) -> Result<T, Fault> {
     let offsets = bundle.offsets();
-    let pipeline = FramePipeline::new(bundle, 0..offsets.frames(), flow.cpus, false);
+    let pipeline = FramePipeline::new(bundle, 0..offsets.frames(), flow.cpus);
     let source = OnePassSource {
         bundle,
         flow,

@@ -63,6 +63,46 @@ impl Blobs<'_> {
     }
 }
 
+/// A volume whose frames all went by.
+pub struct WholeVolume {
+    /// Its number, from 0.
+    pub number: usize,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its digest.
+    pub digest: Digest,
+    /// Offsets at which its frames end.
+    pub ends: Vec<u64>,
+}
+
+/// A volume while its frames go by.
+struct OpenVolume {
+    number: usize,
+    hasher: Hasher,
+    // The last one is its size.
+    ends: Vec<u64>,
+}
+
+impl OpenVolume {
+    fn new(number: usize) -> Self {
+        Self { number, hasher: Hasher::new(Algorithm::Sha256), ends: Vec::new() }
+    }
+
+    fn add(&mut self, built: &Built) {
+        let mut end = self.ends.last().copied().unwrap_or_default();
+        for slice in built.slices() {
+            self.hasher.update(&slice);
+            end += slice.len() as u64;
+        }
+        self.ends.push(end);
+    }
+
+    fn end(self) -> WholeVolume {
+        let size = self.ends.last().copied().unwrap_or_default();
+        WholeVolume { number: self.number, size, digest: self.hasher.finish(), ends: self.ends }
+    }
+}
+
 /// Computes the digest of every volume from its frames as they come, each with its volume's number.
 /// Calls `whole` for each volume after its last frame. `count` is the number of all frames.
 ///
@@ -71,29 +111,26 @@ impl Blobs<'_> {
 pub fn of_volumes(
     frames: &Receiver<(usize, Arc<Built>)>,
     count: usize,
-    whole: impl Fn(usize, u64, Digest) -> Result<(), Error>,
+    whole: impl Fn(WholeVolume) -> Result<(), Error>,
 ) -> Result<Vec<Digest>, Error> {
     let mut digests = Vec::new();
-    let mut open: Option<(usize, u64, Hasher)> = None;
-    let mut end = |(number, size, hasher): (usize, u64, Hasher)| {
-        let digest = hasher.finish();
-        digests.push(digest);
-        whole(number, size, digest)
+    let mut open: Option<OpenVolume> = None;
+    let mut end = |volume: OpenVolume| {
+        let volume = volume.end();
+        digests.push(volume.digest);
+        whole(volume)
     };
     let mut taken = 0;
-    for (volume, built) in frames {
-        let (mut size, mut hasher) = match open.take() {
-            Some((number, size, hasher)) if number == volume => (size, hasher),
+    for (number, built) in frames {
+        let mut volume = match open.take() {
+            Some(volume) if volume.number == number => volume,
             before => {
                 before.map_or(Ok(()), &mut end)?;
-                (0, Hasher::new(Algorithm::Sha256))
+                OpenVolume::new(number)
             }
         };
-        for slice in built.slices() {
-            hasher.update(&slice);
-            size += slice.len() as u64;
-        }
-        open = Some((volume, size, hasher));
+        volume.add(&built);
+        open = Some(volume);
         taken += 1;
     }
     // After a pass that broke off, the last volume is not whole.

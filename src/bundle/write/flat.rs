@@ -95,12 +95,13 @@ pub fn write(
     }
     sync_folders(&root)?;
     left_out.reverse();
-    Ok(Written { left_out, ..publish::finish(flow, output, manifest, options)? })
+    Ok(Written { left_out, ..publish::finish(flow, output, manifest, &[], options)? })
 }
 
 /// Passes a whole file to the store. `path` is its path below the bundle's folder.
 fn put(output: &Output, path: &str, size: u64, digest: Digest) -> Result<(), Error> {
-    publish::put(output, &format!("{}/{path}", output.name().flat()), output.partial_flat().join(path), size, digest)
+    let name = format!("{}/{path}", output.name().flat());
+    publish::put(output, &name, output.partial_flat().join(path), (size, digest, Vec::new()))
 }
 
 /// Refuses what cannot succeed, before anything is fetched or written.

@@ -10,9 +10,9 @@ use crate::oci::Digest;
 
 /// Makes the bytes of `NAME.sig.json` from the bytes of the manifest.
 pub type Sign<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, Error> + Sync + 'a;
-/// Verifies the files that were put and are not a bundle yet, and compares the volumes' digests with
-/// those taken while writing ([`super::read_back::read_back`]).
-pub type ReadBack<'a> = dyn Fn(Arc<dyn Volumes>, &Manifest, &Flow) -> Result<(), Error> + Sync + 'a;
+/// Compares the files that were put and are not a bundle yet with what was written. Takes the sum of
+/// each frame; none for form flat ([`super::read_back::read_back`]).
+pub type ReadBack<'a> = dyn Fn(Arc<dyn Volumes>, &Manifest, &[u64], &Flow) -> Result<(), Error> + Sync + 'a;
 
 /// Options for writing.
 #[derive(Clone, Copy)]

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::digests::{self, Blobs};
+use super::digests::{self, Blobs, WholeVolume};
 use super::fetch::Fetch;
 use super::frames::{Piece, Section};
 use super::input::Input;
@@ -34,7 +34,6 @@ use crate::bundle::volumes::files::fault;
 use crate::content::volumes::Volumes;
 use crate::content::{Kind, Source};
 use crate::flow::{Event, Flow, start, start_one, start_some};
-use crate::oci::Digest;
 use crate::system;
 
 /// Number of frames in memory in addition to one for each job.
@@ -189,10 +188,11 @@ impl Pass<'_> {
         })
     }
 
-    /// Passes a whole volume, counted from 0, to the store.
-    fn put(&self, volume: usize, size: u64, digest: Digest) -> Result<(), Error> {
-        let (name, path) = (self.output.name().volume(volume + 1), self.output.partial_volume(volume + 1));
-        publish::put(self.output, &name, path, size, digest)
+    /// Passes a whole volume to the store.
+    fn put(&self, volume: WholeVolume) -> Result<(), Error> {
+        let number = volume.number + 1;
+        let (name, path) = (self.output.name().volume(number), self.output.partial_volume(number));
+        publish::put(self.output, &name, path, (volume.size, volume.digest, volume.ends))
     }
 
     fn take(&self, index: usize) -> Result<Built, Trouble> {
@@ -204,21 +204,23 @@ impl Pass<'_> {
         }
     }
 
-    /// Appends every frame in order.
+    /// Appends every frame in order. Returns the sum of each.
     fn append(
         &self,
         journal: &mut Journal,
         layout: &mut Layout,
         blobs: &Sender<(usize, Arc<Built>)>,
         volumes: &Sender<(usize, Arc<Built>)>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Vec<u64>, Trouble> {
         let _watch = Watch(self.stop);
+        let mut sums = Vec::with_capacity(self.pieces.len());
         let mut open: Option<(usize, File)> = None;
         for index in 0..self.pieces.len() {
             if let Some(trouble) = lock(&self.blobs.wrong).take() {
                 return Err(trouble);
             }
             let built = Arc::new(self.take(index)?);
+            sums.push(built.sum());
             let entry = built.entry();
             let (volume, offset) = layout.add(entry.stored_size());
             if index >= self.kept.len() {
@@ -244,7 +246,7 @@ impl Pass<'_> {
             // The receivers end early only after setting `wrong`, or by a panic.
             let _ = (blobs.send((index, Arc::clone(&built))), volumes.send((volume, built)));
         }
-        Ok(())
+        Ok(sums)
     }
 }
 
@@ -279,7 +281,8 @@ fn write_all(out: &mut impl io::Write, mut left: &mut [IoSlice<'_>]) -> io::Resu
     Ok(())
 }
 
-/// Runs one pass. Frames in the journal are taken from the volumes, the rest from `source`.
+/// Runs one pass. Frames in the journal are taken from the volumes, the rest from `source`. Returns the
+/// volumes, and the sum of each frame.
 ///
 /// # Errors
 /// [`Trouble`]; the journal lists the frames that were appended until then.
@@ -291,7 +294,7 @@ pub fn pass(
     (tar, pieces): (&Tar, &[Piece]),
     journal: &mut Journal,
     leave_out: bool,
-) -> Result<Vec<Volume>, Trouble> {
+) -> Result<(Vec<Volume>, Vec<u64>), Trouble> {
     let mut layout = Layout::new(input.volume_size);
     let kept = journal.frames().iter().map(|frame| {
         let (volume, offset) = layout.add(frame.stored_size());
@@ -330,7 +333,7 @@ pub fn pass(
         let blobs = blobs.map_err(Error::from)?;
         let volumes = start_one(scope, || {
             let volumes = volumes;
-            let put = |volume, size, digest| pass.put(volume, size, digest);
+            let put = |volume| pass.put(volume);
             digests::of_volumes(&volumes, pieces.len(), put).unwrap_or_else(|error| {
                 lock(&pass.blobs.wrong).get_or_insert(Trouble::Ended(error));
                 Vec::new()
@@ -345,14 +348,15 @@ pub fn pass(
         let ended = |_| Error::new(Class::Bug, "export: a thread ended unexpectedly");
         blobs.join().map_err(ended)?;
         let digests = volumes.join().map_err(ended)?;
-        appended.map(|()| digests)
+        appended.map(|sums| (digests, sums))
     });
     // A wrong blob counts before the failures that it caused.
     if let Some(trouble) = lock(&pass.blobs.wrong).take() {
         return Err(trouble);
     }
-    let sizes = layout.volumes().iter().zip(digests?);
-    Ok(sizes.map(|(&(frames, size), digest)| Volume { digest, frames, size }).collect())
+    let (digests, sums) = digests?;
+    let sizes = layout.volumes().iter().zip(digests);
+    Ok((sizes.map(|(&(frames, size), digest)| Volume { digest, frames, size }).collect(), sums))
 }
 
 #[cfg(test)]

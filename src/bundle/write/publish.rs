@@ -55,11 +55,16 @@ impl Staged for Made {
 }
 
 /// Passes the file at `path`, which is whole, to the store of `output` under its final name `name`.
-/// Does nothing for a volume that an earlier run sent.
+/// `ends` are the ends of its frames. Does nothing for a volume that an earlier run sent.
 ///
 /// # Errors
 /// The store's. [`Class::Destination`] for a volume that has other content there than was sent.
-pub fn put(output: &Output, name: &str, path: PathBuf, size: u64, digest: Digest) -> Result<(), Error> {
+pub fn put(
+    output: &Output,
+    name: &str,
+    path: PathBuf,
+    (size, digest, ends): (u64, Digest, Vec<u64>),
+) -> Result<(), Error> {
     let volume = output.name().volume_number(name);
     let record = volume.map(|volume| (output.sent(), volume));
     if let Some(volume) = volume.filter(|_| !output.is_store() && !path.exists()) {
@@ -72,7 +77,7 @@ pub fn put(output: &Output, name: &str, path: PathBuf, size: u64, digest: Digest
         return Err(Error::new(Class::Destination, what).help("run the same export again: it sends this volume again"));
     }
     let body = Arc::new(Made { path, size, digest, record });
-    output.store().put(Whole { name: name.to_owned(), size, digest, body }).map_err(fault)
+    output.store().put(Whole { name: name.to_owned(), size, digest, ends, body }).map_err(fault)
 }
 
 /// Returns the length of an unfinished volume, counted from 1, or 0 if it is missing; also if the
@@ -115,11 +120,18 @@ pub fn forget_after(output: &Output, count: usize) -> Result<(), Error> {
     if output.is_store() { Ok(()) } else { sent::retain(output, sent::read(output)?, |volume| volume <= count) }
 }
 
-/// Finishes a bundle: all files that `manifest` describes were put.
+/// Finishes a bundle: all files that `manifest` describes were put. `sums` are those of the frames as
+/// they were written ([`Built::sum`](crate::bundle::frames::built::Built::sum)); none for form flat.
 ///
 /// # Errors
 /// [`Class::Io`], those of read-back and signing, [`Class::Cancelled`] before the first final name.
-pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options<'_>) -> Result<Written, Error> {
+pub fn finish(
+    flow: &Flow,
+    output: &Output,
+    manifest: Manifest,
+    sums: &[u64],
+    options: Options<'_>,
+) -> Result<Written, Error> {
     let bytes = manifest.to_bytes();
     if check_ends(&bytes).is_err() {
         return Err(Error::new(
@@ -136,7 +148,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     let volumes: Vec<String> = (1..=manifest.volumes.len()).map(|number| manifest.name.volume(number)).collect();
     let place = store.settle(&volumes).map_err(fault)?;
     if let Some(read_back) = options.read_back {
-        read_back(place, &manifest, flow)?;
+        read_back(place, &manifest, sums, flow)?;
     }
     let signatures = (options.sign)(&bytes)?;
     flow.check()?;

@@ -167,7 +167,11 @@ pub fn begin(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error> {
         .filter_map(|blob| blob.document.as_ref())
         .flat_map(|document| document.raw().to_vec())
         .collect();
-    let written = super::own_file::create(&output.docs()).and_then(|mut file| file.write_all(&docs));
+    let written = super::own_file::create(&output.docs()).and_then(|mut file| {
+        file.write_all(&docs)?;
+        // The plan pins them, and must not be durable without them.
+        file.sync_all()
+    });
     written.map_err(|error| super::own_file::write_error(&output.docs(), &error))?;
     // With a temporary name: if the plan exists, it and the documents are complete.
     output.put(&format!("{}.plan.partial", output.name()), &bytes)

@@ -44,6 +44,7 @@ fn check_start(flow: &Flow, output: &Output, input: &Input, pieces: &[Piece]) ->
     let largest = layout.volumes().iter().map(|volume| volume.1).max().unwrap_or_default();
     if !output.is_store() {
         // Volumes leave as soon as they are whole.
+        output.store().expect(most).map_err(fault)?;
         let held = largest.saturating_mul(VOLUMES_HELD);
         (least, most) = (least.min(largest), most.min(held));
     }
@@ -74,12 +75,12 @@ pub fn write(
     let mut input = Cow::Borrowed(input);
     let mut wrong = HashSet::new();
     let mut left_out = Vec::new();
-    let volumes = loop {
+    let (volumes, sums) = loop {
         settle(output, &input, &pieces, &mut journal)?;
         flow.event(Event::Stage { name: "writing", bytes: tar.length(), items: input.blobs.len() as u64 });
         let (member, what) = match pass(flow, source, output, &input, (&tar, &pieces), &mut journal, options.leave_out)
         {
-            Ok(volumes) => break volumes,
+            Ok(written) => break written,
             Err(Trouble::Damaged { frame }) => {
                 output.store().settle(&[]).map_err(fault)?;
                 journal.truncate(frame)?;
@@ -109,7 +110,7 @@ pub fn write(
         }
     };
     let manifest = input.manifest(journal.into_frames(), volumes);
-    Ok(Written { left_out, ..publish::finish(flow, output, manifest, options)? })
+    Ok(Written { left_out, ..publish::finish(flow, output, manifest, &sums, options)? })
 }
 
 /// Makes journal and volumes agree: keeps the longest run of frames that both hold, and nothing

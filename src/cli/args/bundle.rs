@@ -8,7 +8,7 @@ use super::place::Bundle;
 use crate::base::fault::{Class, Fault, differs, escape};
 use crate::bundle::stream::{self, Bytes, Stream};
 use crate::bundle::volumes::foreign_files::Beside;
-use crate::bundle::{Untrusted, open_at, open_spread};
+use crate::bundle::{Name, Untrusted, locate, open_at, open_spread};
 use crate::cli::Session;
 use crate::cli::confine::confine;
 use crate::cli::containers::{volumes, volumes_confined};
@@ -130,11 +130,10 @@ fn tell_beside(bundle: &Untrusted, session: &Session<'_>) {
 /// Those of [`crate::bundle::open()`]; class usage for a stream.
 pub fn open(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<Untrusted, Fault> {
     let text = text.as_ref();
-    if is_container(text) {
-        let (address, name) = Address::parse_bundle(text)?;
-        return open_at(volumes(&address, &name, session)?, name);
+    match Bundle::parse(text, |path| session.path(path))? {
+        Bundle::Container(address, name) => open_at(volumes(&address, &name, session)?, name),
+        _ => crate::bundle::open(&find(text, session)?),
     }
-    crate::bundle::open(&find(text, session)?)
 }
 
 /// Refuses a bundle in a container as a further one of a confined command, which reads only the
@@ -170,6 +169,20 @@ pub fn find(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<PathBuf, F
             let what = format!("bundle {address}/{name}: expected files in a directory, found a container");
             Err(Fault::new(Class::Usage, what).help("download it first: packmule download"))
         }
+    }
+}
+
+/// Returns the name of the bundle that `text` names, without opening it.
+///
+/// # Errors
+/// Class usage for a stream; those of [`locate`].
+pub fn name_of(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<Name, Fault> {
+    let text = text.as_ref();
+    match Bundle::parse(text, |path| session.path(path))? {
+        Bundle::Named { name, .. } => Ok(Name::new(&name)?),
+        Bundle::In(dir) => Ok(locate(&session.path(&dir))?.1),
+        Bundle::Container(_, name) => Ok(name),
+        Bundle::Stream(_) | Bundle::Stdin => Err(no_stream(text)),
     }
 }
 

@@ -6,5 +6,6 @@ pub mod carry;
 pub mod container;
 pub mod place;
 pub mod scan;
+pub mod shard;
 pub mod time;
 pub mod trust;

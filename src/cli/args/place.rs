@@ -6,9 +6,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::container::{Address, is_container};
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, differs, escape};
 use crate::base::scheme::{login, refuse_others};
 use crate::bundle::Name;
+use crate::bundle::directory::{on_another_medium, volume_of};
 
 /// A destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,8 +106,9 @@ impl Bundle {
             return Ok(Self::Stdin);
         }
         let text = &*typed.to_string_lossy();
-        if is_container(text) {
-            let (address, name) = Address::parse_bundle(text)?;
+        let address = text.strip_prefix("bundle:").unwrap_or(text);
+        if is_container(address) {
+            let (address, name) = Address::parse_bundle(address)?;
             return Ok(Self::Container(address, name));
         }
         let path = without_scheme(typed);
@@ -123,7 +125,10 @@ impl Bundle {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let manifest = at(dir).join(format!("{name}.json"));
         if seen.is_ok() && bare.is_none() && !manifest.exists() {
-            return Ok(Self::Stream(path.to_owned()));
+            return match volume_of(file) {
+                Some(volume) => Err(is_volume(&at(dir), text, &volume)),
+                None => Ok(Self::Stream(path.to_owned())),
+            };
         }
         if name.is_empty() || name.contains('.') {
             let help = "give DIR/NAME, DIR/NAME.json, a directory with one bundle, a stream file, or -";
@@ -131,6 +136,17 @@ impl Bundle {
         }
         Ok(Self::Named { dir: dir.to_owned(), name: name.to_owned() })
     }
+}
+
+/// Returns the fault for a volume in place of its bundle, in `dir`.
+fn is_volume(dir: &Path, text: &str, volume: &(Name, usize)) -> Fault {
+    let (name, number) = volume;
+    if !dir.join(name.manifest()).exists() {
+        return on_another_medium(escape(text), volume);
+    }
+    let what = differs(escape(text), "a bundle", format_args!("volume {number} of {name}"));
+    let bundle = Path::new(text).with_file_name(name.to_string());
+    Fault::usage(what, format!("name the bundle: {}", escape(&bundle.to_string_lossy())))
 }
 
 #[cfg(test)]
@@ -182,7 +198,14 @@ mod tests {
             let parsed = Bundle::parse(typed, Path::to_owned).unwrap();
             assert_eq!(parsed, Bundle::Named { dir: dir.into(), name: "b".into() });
         }
+        std::fs::write(dir.path().join("v.0002.tar.zst"), b"x").unwrap();
+        let alone = parse("v.0002.tar.zst").unwrap_err();
+        assert!(alone.class == Class::Io && alone.what.contains("volume 2 of v"), "{alone}");
+        std::fs::write(dir.path().join("v.json"), b"x").unwrap();
+        let named = parse("v.0002.tar.zst").unwrap_err();
+        assert!(named.class == Class::Usage && named.help.unwrap().ends_with(": v"));
         assert!(parse("a.b").is_err() && parse("..x").is_err() && parse("ftp://b/n").is_err());
         assert!(matches!(parse("s3://b/n").unwrap(), Bundle::Container(..)));
+        assert_eq!(parse("bundle:storage:low/n").unwrap(), parse("storage:low/n").unwrap());
     }
 }

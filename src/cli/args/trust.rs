@@ -105,8 +105,10 @@ impl Whom {
     /// Class usage, as for [`Trust::read`].
     pub fn stated(&self, world: &World) -> Result<Option<Policy>, Fault> {
         if !self.keys.is_empty() {
-            let keys = self.keys.iter().map(|path| read_public(path, world)).collect::<Result<_, _>>()?;
-            return Ok(Some(Policy::new(keys, self.threshold)?));
+            let keys = self.keys.iter().map(|path| read_public(path, world)).collect::<Result<Vec<_>, _>>()?;
+            let shown = self.keys.iter().map(|path| escape(&path.to_string_lossy()));
+            let names = keys.iter().map(|key| key.id().to_owned()).zip(shown).collect();
+            return Ok(Some(Policy::new(keys, self.threshold)?.with_names(names)));
         }
         let usual = world.etc.join("packmule/trust.toml");
         match &self.policy {
@@ -148,6 +150,11 @@ impl Believed {
     /// trust was given.
     pub fn for_more(&self) -> Option<(Policy, Keeper)> {
         Some((self.policy.clone()?, self.keeper.anew(0)))
+    }
+
+    /// Returns the keeper of the order, which also keeps the tags of the channel.
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     /// Returns the bundle with the detached signatures added.

@@ -64,7 +64,7 @@ fn entry(command: &Command) -> String {
 /// Returns the page for a bare `packmule`.
 pub fn page(grammar: &Command) -> String {
     let demo = if grammar.find_subcommand("demo").is_some() {
-        "Start with `packmule demo`: the whole way, on this machine, each command printed.\n"
+        "Start with `packmule demo`: the whole way on this machine, step by step.\n"
     } else {
         ""
     };

@@ -1,17 +1,9 @@
 //! Names that the published contract keeps for later versions: refused as such, not as mistakes.
 
 /// Commands.
-const COMMANDS: [&str; 4] = ["parity", "repair", "split", "join"];
+const COMMANDS: [&str; 4] = ["join", "parity", "repair", "split"];
 /// Options, with the command that will have them.
-const OPTIONS: [(&str, &str); 7] = [
-    ("export", "--kit"),
-    ("import", "--blobs-only"),
-    ("import", "--select"),
-    ("import", "--shard"),
-    ("unpack", "--select"),
-    ("verify", "--join"),
-    ("verify", "--shard"),
-];
+const OPTIONS: [(&str, &str); 2] = [("export", "--kit"), ("unpack", "--select")];
 
 /// Returns whether a later version has this command.
 pub fn is_command(name: &str) -> bool {

@@ -15,34 +15,34 @@ type Screen = (&'static str, Option<&'static [&'static str]>, [&'static str; 2])
 const SCREENS: &[Screen] = &[
     (
         "export",
-        Some(&["file", "output", "sign", "unsigned", "platform", "channel", "base", "volume-size", "dry-run"]),
+        Some(&["file", "output", "sign", "platform", "channel", "base", "dry-run"]),
         [
-            "packmule export docker.io/library/alpine:3.20 -o /media/usb/november --sign release.pem",
-            "packmule export -f images.txt --channel apps --base last -o /media/usb --sign release.pem",
+            "packmule export alpine:3.20 -o /media/usb/november --sign release.pem",
+            "packmule export -f list.txt --channel apps --base last -o usb --sign k.pem",
         ],
     ),
     (
         "verify",
-        Some(&["key", "threshold", "policy", "base", "volume-dir", "scan", "record"]),
+        Some(&["key", "threshold", "policy", "base", "volume-dir", "scan", "record", "shard", "join"]),
         [
             "packmule verify /media/usb/november --key release.pub.pem",
-            "packmule verify /media/usb/november --policy trust.toml --report november.html",
+            "packmule verify usb/november --policy trust.toml --report november.html",
         ],
     ),
     (
         "import",
-        Some(&["key", "policy", "to", "map", "tag-conflict", "volume-dir", "receipt", "dry-run", "init-state"]),
+        Some(&["key", "policy", "to", "map", "tag-conflict", "receipt", "dry-run"]),
         [
-            "packmule import /media/usb/november --key release.pub.pem --to registry.example/mirror",
-            "packmule import /media/usb/november --key release.pub.pem --to oci:site --receipt november.json",
+            "packmule import usb/november --key release.pub.pem --to reg.example/mirror",
+            "packmule import usb/november --key k.pub.pem --to reg.site --receipt r.json",
         ],
     ),
     (
         "copy",
         Some(&["file", "to", "as", "map", "platform", "tag-conflict", "dry-run"]),
         [
-            "packmule copy docker.io/library/alpine:3.20 --to registry.example/mirror",
-            "packmule copy 'ghcr.io/org/app,semver=^2,latest=3' --to registry.example/mirror --dry-run",
+            "packmule copy alpine:3.20 --to registry.example/mirror",
+            "packmule copy 'ghcr.io/org/app,semver=^2,latest=3' --to reg.example --dry-run",
         ],
     ),
     (
@@ -54,7 +54,7 @@ const SCREENS: &[Screen] = &[
         "cat",
         None,
         [
-            "packmule cat /media/usb/november | packmule verify - --key release.pub.pem",
+            "packmule cat usb/november | packmule verify - --key release.pub.pem",
             "packmule cat /media/usb/november --frames 3,5-9 > frames",
         ],
     ),
@@ -88,7 +88,7 @@ const SCREENS: &[Screen] = &[
         "emit",
         None,
         [
-            "packmule emit containerd november-received.json -o /etc/containerd/certs.d",
+            "packmule emit containerd received.json -o /etc/containerd/certs.d",
             "packmule emit kustomize received/apps-6.json received/apps-7.json -o mirror",
         ],
     ),
@@ -130,7 +130,7 @@ const SCREENS: &[Screen] = &[
         "credential",
         None,
         [
-            "packmule credential set hub host=docker.io username=mule password.file=/run/hub",
+            "packmule credential set hub host=docker.io username=m password.file=/run/hub",
             "packmule credential check hub",
         ],
     ),
@@ -143,11 +143,17 @@ const SCREENS: &[Screen] = &[
         "pipeline",
         None,
         [
-            "packmule pipeline set export.monthly dir=/media/usb channel=apps sign=release.pem artifacts=alpine:3.20",
+            "packmule pipeline set import.dark dir=/media/usb to=registry.example/mirror",
             "packmule pipeline run monthly",
         ],
     ),
     ("runs", None, ["packmule runs list --top 10", "packmule runs show 20260131-120000-0a1b2c3d"]),
+    (
+        "pipeline",
+        None,
+        ["packmule pipeline run monthly --dry-run", "packmule pipeline watch dark --listen 127.0.0.1:9000"],
+    ),
+    ("runs", None, ["packmule runs list --top 5", "packmule runs clean --dry-run"]),
     ("schema", None, ["packmule schema config", "packmule schema trust"]),
 ];
 
@@ -159,6 +165,20 @@ pub fn apply(grammar: Command) -> Command {
         format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{overview}\nOptions:\n{{options}}\n");
     let grammar = grammar.help_template(template).mut_args(short);
     grammar.mut_subcommands(|command| screen(command, &name))
+}
+
+/// Returns the grammar with examples alone, for manual pages, which have no short form.
+pub fn with_examples(grammar: Command) -> Command {
+    grammar.mut_subcommands(|command| match examples_of(command.get_name()) {
+        Some(examples) => command.after_long_help(examples),
+        None => command,
+    })
+}
+
+/// Returns the examples of a command as text.
+fn examples_of(name: &str) -> Option<String> {
+    let (_, _, examples) = SCREENS.iter().find(|(screen, ..)| *screen == name)?;
+    Some(format!("Examples:\n  {}\n  {}", examples[0], examples[1]))
 }
 
 /// Leaves an option that many commands share out of a short screen.
@@ -177,10 +197,8 @@ fn screen(command: Command, program: &str) -> Command {
         if is_shown { arg } else { arg.hide_short_help(true) }
     });
     let command = command.mut_subcommands(|inner| inner.mut_args(short));
-    let Some((_, _, examples)) = found else { return command };
-    let examples: String = examples.iter().map(|example| format!("\n  {example}")).collect();
-    let more = format!("All options: {program} {name} --help\n\nExamples:{examples}");
-    command.after_help(more).after_long_help(format!("Examples:{examples}"))
+    let Some(examples) = examples_of(&name) else { return command };
+    command.after_help(format!("All options: {program} {name} --help\n\n{examples}")).after_long_help(examples)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64ct::{Base64, Encoding as _};
 
-use super::config::{Config, Registry, tables::Words};
+use super::config::{Config, Registry, words::Words};
 use super::logins::Logins;
 use super::sources::Sources;
 use super::{auth_file, certificates};

@@ -17,12 +17,10 @@ use crate::base::redact::Secrets;
 use crate::content::{Error, Kind as Failure};
 use crate::flow::Flow;
 use crate::identity::{
-    self, Address, Application, Audience, Bearer, Cloud, Fresh, Identity, Kept, Managed, Metadata, Right, VaultSecret,
-    Web,
+    self, Address, Application, Audience, Bearer, Cloud, Fresh, Identity, Kept, Managed, Metadata, VaultSecret, Web,
 };
 use crate::network::access::Access;
 use crate::network::clients::Clients;
-use crate::network::origin::Url;
 use crate::network::secret_source::SecretSource;
 use crate::network::settings::ClientSettings;
 use crate::program::Surroundings;
@@ -320,21 +318,6 @@ impl Sources {
         }
     }
 
-    /// Asks a container for one of its names; `None` if its kind of access is not tried here.
-    pub fn lists(&self, storage: &Storage) -> Option<Result<(), Error>> {
-        let (access, cloud) = match self.access(storage) {
-            Ok(found) => found,
-            Err(error) => return Some(Err(error)),
-        };
-        let url = Url::parse(&storage.address(&cloud)).ok()?;
-        let try_it = |right: Right<'_>| identity::list(&*self.web()?, &url, right);
-        match &access {
-            Access::Sas(source) => Some(try_it(Right::Sas(&**source))),
-            Access::Bearer(source) => Some(try_it(Right::Bearer(&**source))),
-            _ => None,
-        }
-    }
-
     /// Returns the access to a container and the cloud that it is in.
     ///
     /// # Errors
@@ -344,7 +327,7 @@ impl Sources {
         let cloud = storage.cloud(named.map(|(_, credential)| credential));
         let access = match (&storage.sas, named) {
             (Some(sas), named) => Access::Sas(self.secret(sas, named.map(|(name, _)| name.as_str()))?),
-            (None, None) if storage.provider == Provider::Azure => Access::Anonymous,
+            (None, None) if storage.anonymous || storage.provider == Provider::Azure => Access::Anonymous,
             (None, None) => Access::Machine,
             (None, Some((name, Credential { kind, .. }))) => match kind {
                 Kind::Identity(..) if storage.provider == Provider::Azure => {

@@ -99,7 +99,7 @@ fn of_export(export: &Export, network: &Network, session: &mut Session<'_>, trie
         match store.last_export(channel) {
             Ok(Some(_)) => {}
             Ok(None) => {
-                tried.note("channel", &format!("{channel}: no export yet, so the first run needs --init-state"))
+                tried.note("channel", &format!("{channel}: no export yet, so the first run needs --init-state"));
             }
             Err(fault) => drop(tried.step::<()>("channel", channel, Err(fault))),
         }
@@ -133,9 +133,11 @@ fn of_import(import: &Import, network: &Network, session: &mut Session<'_>, trie
         let dir = session.path(&receipt.dir);
         tried.step("receipts", &dir.display().to_string(), writable(&dir));
         passphrase_and_keys((&receipt.sign, receipt.passphrase.as_ref()), network, session, tried);
-        for dir in receipt.emit.values() {
+        for (kind, dir) in &receipt.emit {
             let dir = session.path(dir);
-            tried.step("emit", &dir.display().to_string(), writable(&dir));
+            // It is made if it is missing.
+            let above = if dir.is_dir() { Some(&*dir) } else { dir.parent() };
+            tried.step("emit", &format!("{} {}", kind.name(), dir.display()), writable(above.unwrap_or(&dir)));
         }
     }
     let policy = import.policy.as_ref().map_or_else(|| "the usual one".to_owned(), |path| path.display().to_string());
@@ -161,7 +163,7 @@ fn of_import(import: &Import, network: &Network, session: &mut Session<'_>, trie
     } else {
         tried.note("admission", "no bundle is there, so the policy was not tried on one");
     }
-    destination(import, repositories, network, session, tried);
+    destination(import, &repositories, network, session, tried);
 }
 
 /// Tries a directory for states.
@@ -263,7 +265,7 @@ fn newest(container: &dyn Container, session: &Session<'_>) -> Option<Name> {
 
 /// Tries the destination: the right to push to each repository that the newest bundle goes to, or to
 /// one below the prefix.
-fn destination(import: &Import, bundle: Vec<Repository>, network: &Network, session: &Session<'_>, tried: &mut Tried) {
+fn destination(import: &Import, bundle: &[Repository], network: &Network, session: &Session<'_>, tried: &mut Tried) {
     let (host, prefix) = match &import.destination {
         Destination::Registry { host, prefix } => (host, prefix),
         Destination::Layout(dir) => {
@@ -275,7 +277,7 @@ fn destination(import: &Import, bundle: Vec<Repository>, network: &Network, sess
     };
     let at = |file: &Path| session.path(&import.dir.join(file));
     let maps = Names::parse("map", &import.maps, import.keep_host, at).and_then(|names| {
-        if names.by_rules { network.rules(session)?.with_maps(names.maps, &bundle) } else { Ok(names.maps) }
+        if names.by_rules { network.rules(session)?.with_maps(names.maps, bundle) } else { Ok(names.maps) }
     });
     let Some(maps) = tried.step("map", &import.to, maps) else { return };
     let to = route::Place::Registry { host: host.clone(), prefix: prefix.clone() };

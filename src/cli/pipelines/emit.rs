@@ -9,7 +9,7 @@ use crate::cli::Session;
 use crate::cli::network::config::pipelines::Receipt as Receipts;
 use crate::cli::receipt::load;
 use crate::cli::writing::emitted::put;
-use crate::operate::emit::{Kind, Options, write};
+use crate::operate::emit::{Options, write};
 use crate::receipt::Receipt;
 use crate::system;
 
@@ -23,9 +23,8 @@ pub(super) fn all(receipts: &Receipts, session: &Session<'_>) -> Result<Vec<Valu
     }
     let found = read(&session.path(&receipts.dir))?;
     let mut all = Vec::new();
-    for (name, dir) in &receipts.emit {
-        let kind = Kind::of(name)
-            .ok_or_else(|| Fault::new(Class::Bug, format!("emit {name}: expected a kind that is known")))?;
+    for (kind, dir) in &receipts.emit {
+        let (kind, name) = (*kind, kind.name());
         let emitted = write(&found, kind, &Options::default())?;
         for one in &emitted.unmapped {
             session
@@ -47,8 +46,10 @@ fn read(dir: &Path) -> Result<Vec<Receipt>, Fault> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(io)? {
         let path = entry.map_err(io)?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.ends_with(".json") && !name.ends_with(".sig.json") {
+        // Signatures have a name with an ending of their own.
+        let is_signed =
+            path.file_stem().is_some_and(|stem| Path::new(stem).extension().is_some_and(|end| end == "sig"));
+        if path.extension().is_some_and(|end| end == "json") && !is_signed {
             paths.push(path);
         }
     }

@@ -83,7 +83,7 @@ fn directory(export: &Export) -> Option<&Path> {
 /// Returns the bundle of an earlier run that waits for signatures or was not sent yet.
 fn staged(export: &Export, newest: Option<&Run>, session: &Session<'_>) -> Result<Option<Staged>, Fault> {
     let Some(dir) = directory(export).filter(|_| export.release.signatures > 0) else { return Ok(None) };
-    let dir = session.path(dir);
+    let dir = session.full_path(dir);
     let found = match (&export.channel, &export.bundle) {
         (Some(channel), _) => of_channel(&record::store(session)?, channel, &dir)?,
         (None, Some(name)) => of_name(name, &dir)?,
@@ -145,7 +145,7 @@ fn work(
             }
             let staged = match (manifest, directory(export)) {
                 (Some(manifest), Some(dir)) if export.release.signatures > 0 => {
-                    of_name(&manifest.name, &session.path(dir))?
+                    of_name(&manifest.name, &session.full_path(dir))?
                 }
                 _ => None,
             };
@@ -156,25 +156,32 @@ fn work(
     let manifest = staged.bundle.claimed()?;
     let bytes = manifest.volumes.iter().map(|volume| volume.size).sum();
     note(held, &manifest, staged.bundle.id(), bytes)?;
-    // Also what another pipeline or an earlier configuration staged.
-    if let Some(allowed) = &export.release.repositories {
-        release::check_repositories(&manifest.artifacts, allowed)?;
-    }
+    let stage = export.stage.as_ref().map(|_| place::container(&export.place, network, session)).transpose()?;
+    // A run that was killed while it emptied the stage may have deleted the signatures there.
+    let has_left = stage.as_ref().map_or(Ok(false), |container| staged.is_in(&**container))?;
     let signed = release::signed_by(&staged.bundle)?;
-    if signed.len() < export.release.signatures {
-        *waits = true;
-        let path = staged.path();
-        held.update(|run| run.sign = Some(path.to_string_lossy().into_owned()))?;
-        return Ok(waiting(export, outcome, &path, signed.len()));
+    if !has_left {
+        // Also what another pipeline or an earlier configuration staged.
+        if let Some(allowed) = &export.release.repositories {
+            release::check_repositories(&manifest.artifacts, allowed)?;
+        }
+        if signed.len() < export.release.signatures {
+            *waits = true;
+            let path = staged.path();
+            held.update(|run| run.sign = Some(path.to_string_lossy().into_owned()))?;
+            return Ok(waiting(export, outcome, &path, signed.len()));
+        }
     }
     held.update(|run| run.sign = None)?;
-    if export.stage.is_some() {
-        let container = place::container(&export.place, network, session)?;
+    if let Some(container) = stage {
         let overwrite = export.overwrite || how.again;
         let copied = staged.send(&session.flow, container, overwrite)?;
         let to = format!("{}/{}", export.place, staged.name());
         outcome.text.push_str(&format!("sent to    {to}: {}\n", show(copied.bytes)));
         outcome.result["to"] = json!(to);
+    }
+    if has_left {
+        return Ok(outcome);
     }
     outcome.text.push_str(&format!("released   with {} signatures\n", signed.len()));
     outcome.result["signatures"] = json!(signed.len());
@@ -245,6 +252,7 @@ pub(super) fn request(
     };
     let selectors = selectors(export, how, session)?;
     let base = |text: &String| if text == "last" { Base::Last } else { Base::Named(OsString::from(text)) };
+    let is_last_known = export.release.signatures == 0 || has_left(export, session)?;
     let signers = secrets::signers(&export.sign, export.passphrase.as_ref(), network, session)?;
     let admit: Option<Box<Admit>> =
         export.release.repositories.clone().map(|allowed| -> Box<Admit> {
@@ -259,7 +267,7 @@ pub(super) fn request(
             with_images: false,
             whom: Whom::default(),
         },
-        bases: export.bases.iter().map(base).collect(),
+        bases: export.bases.iter().filter(|text| *text != "last" || is_last_known).map(base).collect(),
         list: List::default(),
         channel: ChannelRequest {
             name: export.channel.clone(),
@@ -282,6 +290,20 @@ pub(super) fn request(
         admit,
         network: network.clone(),
     })
+}
+
+/// Returns whether the channel's newest export has left. One that was deleted where it waited for
+/// signatures never arrives, so nothing may build on it.
+fn has_left(export: &Export, session: &Session<'_>) -> Result<bool, Fault> {
+    let (Some(channel), Some(store)) = (&export.channel, session.store()) else { return Ok(true) };
+    let Some(last) = store.last_export(channel)? else { return Ok(true) };
+    let id = Digest::sha256(&last);
+    let pipeline = format!("export.{}", export.name);
+    let left = store.runs().newest(&pipeline, |run| run.state == State::Done && run.bundle == Some(id))?;
+    if left.is_none() && export.bases.iter().any(|base| base == "last") {
+        session.flow.warn(format!("base: the last export of channel {channel} has not left, so the next one is full"));
+    }
+    Ok(left.is_some())
 }
 
 /// Returns what is to be taken.

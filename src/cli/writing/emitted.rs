@@ -18,7 +18,7 @@ use crate::system;
 /// Noun for a file in messages.
 const NOUN: &str = "file of this kind";
 
-/// What happened to a file.
+/// Outcome for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It is new.

@@ -1,11 +1,13 @@
-//! TOML: `artifacts = [{ ref = "…", as = "…", semver = "…" }]`, with the keys of selectors.
+//! TOML: `artifacts = [{ ref = "…", as = "…", semver = "…" }]`, with the keys of selectors; and
+//! `{ images_in = "FILE" }`, another list, which the caller reads.
 
 use std::ops::Range;
 
 use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue};
 
-use super::found::List;
+use super::format::Format;
+use super::found::{Include, List};
 use crate::base::fault::Fault;
 use crate::decide::selector::{Selector, Source};
 
@@ -57,31 +59,66 @@ fn artifact(line: usize, item: &Spanned<DeValue<'_>>, found: &mut List) {
         }
     };
     let value = |name: &str| table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value.get_ref());
-    if value("images_in").is_some() {
-        found.refuse(line, place, "images_in: not read from a list; give that file as a list of its own");
-        return;
+    match (value("ref"), value("images_in")) {
+        (Some(DeValue::String(reference)), None) => match selector(reference, table) {
+            Ok(selector) => found.take(line, selector),
+            Err(fault) => found.fault(line, place, &fault),
+        },
+        (None, Some(DeValue::String(file))) => match include(line, file, table) {
+            Ok(include) => found.includes.push(include),
+            Err(fault) => found.fault(line, format!("{place}, images_in {file}"), &fault),
+        },
+        (Some(_), Some(_)) => found.refuse(line, place, "expected ref or images_in, found both"),
+        _ => found.refuse(line, place, "expected ref = \"HOST/REPO:TAG\" or images_in = \"FILE\", found neither"),
     }
-    let Some(DeValue::String(reference)) = value("ref") else {
-        found.refuse(line, place, "expected ref = \"HOST/REPO:TAG\", found none");
-        return;
-    };
-    let read = || -> Result<Selector, Fault> {
-        let mut selector = Selector::new(Source::parse(reference)?);
-        for (key, value) in table.iter().filter(|(key, _)| key.get_ref() != "ref") {
-            let name = match key.get_ref().as_ref() {
-                "platforms" => "platform",
-                other => other,
-            };
-            for text in texts(name, value.get_ref())? {
-                selector.set(name, &text)?;
-            }
+}
+
+fn selector(reference: &str, table: &DeTable<'_>) -> Result<Selector, Fault> {
+    let mut selector = Selector::new(Source::parse(reference)?);
+    for (name, text) in keys(table, "ref")? {
+        selector.set(&name, &text)?;
+    }
+    selector.checked(reference)
+}
+
+fn include(line: usize, file: &str, table: &DeTable<'_>) -> Result<Include, Fault> {
+    if file.is_empty() || file.contains("://") {
+        let what = format!("expected a file, found {file:?}");
+        return Err(Fault::usage(what, "write the path of a list or of Kubernetes YAML"));
+    }
+    let mut keys = keys(table, "images_in")?;
+    let format = keys.iter().position(|(name, _)| name == "format").map(|place| keys.remove(place).1);
+    let format = format.map(|name| {
+        Format::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format).ok_or_else(|| {
+            let known = Format::ALL.map(|(name, _)| name).join(", ");
+            Fault::usage(
+                format!("format: expected one of {known}, found {name:?}"),
+                "leave it out to recognize the kind",
+            )
+        })
+    });
+    let mut all = Selector::new(Source::File(file.into()));
+    for (name, text) in &keys {
+        if !matches!(name.as_str(), "platform" | "referrers") {
+            let what = format!("expected platforms, referrers or format next to images_in, found {name:?}");
+            return Err(Fault::usage(what, "write other keys next to ref"));
         }
-        selector.checked(reference)
-    };
-    match read() {
-        Ok(selector) => found.take(line, selector),
-        Err(fault) => found.fault(line, place, &fault),
+        all.set(name, text)?;
     }
+    Ok(Include { line, file: file.into(), format: format.transpose()?, keys })
+}
+
+/// Returns all keys of a table but `but`, with their values, by their names in selectors.
+fn keys(table: &DeTable<'_>, but: &str) -> Result<Vec<(String, String)>, Fault> {
+    let mut all = Vec::new();
+    for (key, value) in table.iter().filter(|(key, _)| key.get_ref() != but) {
+        let name = match key.get_ref().as_ref() {
+            "platforms" => "platform",
+            other => other,
+        };
+        all.extend(texts(name, value.get_ref())?.into_iter().map(|text| (name.to_owned(), text)));
+    }
+    Ok(all)
 }
 
 /// Returns the values of a key: a text, a number, or several texts.
@@ -116,6 +153,32 @@ mod tests {
             ]
         );
         assert_eq!((found.passed_over.len(), found.refused.len()), (1, 0));
+    }
+
+    #[test]
+    fn other_lists_are_named_with_what_applies_to_their_entries() {
+        let text = "artifacts = [\n  { images_in = \"a b.yaml\" },\n  { images_in = \"x.txt\", format = \"text\", platforms = [\"linux/amd64\", \"linux/arm64\"], referrers = \"none\" },\n]\n";
+        let mut found = List::default();
+        read(text, &mut found);
+        assert!(found.refused.is_empty(), "{found:?}");
+        let [one, two] = &found.includes[..] else { panic!("{found:?}") };
+        assert_eq!((one.line, one.file.to_str(), one.format, one.keys.len()), (2, Some("a b.yaml"), None, 0));
+        assert_eq!((two.line, two.format, two.keys.len()), (3, Some(Format::Text), 3));
+        for wrong in [
+            "{ images_in = 1 }",
+            "{ images_in = '' }",
+            "{ images_in = 'https://h.example/x' }",
+            "{ images_in = 'x', ref = 'a:1' }",
+            "{ images_in = 'x', as = 'a:1' }",
+            "{ images_in = 'x', latest = 1 }",
+            "{ images_in = 'x', format = 'xml' }",
+            "{ images_in = 'x', platforms = ['amd64'] }",
+        ] {
+            let mut found = List::default();
+            read(&format!("artifacts = [\n{wrong}]\n"), &mut found);
+            assert_eq!((found.refused.len(), found.includes.len()), (1, 0), "{wrong}: {found:?}");
+            assert_eq!(found.refused[0].line, 2, "{wrong}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::found::List;
 use super::names;
-use super::yaml::{self, Node};
+use crate::yaml::{self, Node};
 
 /// Returns whether a document is one of these files.
 pub fn is_chart(document: &Node) -> bool {
@@ -20,10 +20,7 @@ pub fn read(document: &Node, found: &mut List) {
         match item.text_of("repository") {
             Some(url) if url.starts_with("oci://") => {
                 // A range is a filter of tags, an exact version a tag.
-                let is_exact = version.is_some_and(|text| {
-                    crate::oci::Tag::new(&text.replace('+', "_")).is_ok()
-                        && crate::decide::selector::version::of_tag(text).is_some()
-                });
+                let is_exact = version.is_some_and(names::is_one_version);
                 let tag = version.filter(|_| is_exact);
                 let keys = match version {
                     Some(range) if !is_exact => vec![("semver", range), ("latest", "1")],
@@ -41,16 +38,23 @@ pub fn read(document: &Node, found: &mut List) {
     images(document, found);
 }
 
-/// Takes the images of Artifact Hub's annotation.
+/// Annotations that list images: of Artifact Hub, of Helm's proposal 15, and of charts before it.
+const LISTS: [&str; 3] = ["artifacthub.io/images", "helm.sh/images", "images"];
+
+/// Takes the images of the annotations that list them.
 pub fn images(document: &Node, found: &mut List) {
-    let Some(listed) = document.get("annotations").and_then(|all| all.get("artifacthub.io/images")) else { return };
-    let Some(text) = listed.text() else { return };
-    match yaml::parse(text) {
-        Ok(documents) => {
-            for item in documents.iter().flat_map(|document| document.items()) {
-                found.image(listed.line, "artifacthub.io/images", item.text_of("image").unwrap_or_default(), &[]);
+    let Some(annotations) = document.get("annotations") else { return };
+    for key in LISTS {
+        let Some((line, text)) = annotations.get(key).and_then(|node| Some((node.line, node.text()?))) else {
+            continue;
+        };
+        match yaml::parse(text) {
+            Ok(documents) => {
+                for item in documents.iter().flat_map(|document| document.items()) {
+                    found.image(line, key, item.text_of("image").or(item.text()).unwrap_or_default(), &[]);
+                }
             }
+            Err(error) => found.refuse(line, key, error.reason),
         }
-        Err(error) => found.refuse(listed.line, "artifacthub.io/images", error.reason),
     }
 }

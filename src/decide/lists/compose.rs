@@ -3,7 +3,7 @@
 
 use super::found::List;
 use super::names;
-use super::yaml::Node;
+use crate::yaml::Node;
 
 /// Reads a document.
 pub fn read(document: &Node, found: &mut List) {
@@ -26,6 +26,12 @@ pub fn read(document: &Node, found: &mut List) {
                 place.clone(),
                 "extends a service of another file: list the output of `docker compose config`",
             );
+        } else if service.get("build").is_some() && service.get("extends").is_none() {
+            found.pass(
+                service.line,
+                place.clone(),
+                "built where it runs and has no name: give it an image, and push it",
+            );
         }
         for volume in service.get("volumes").map(Node::items).unwrap_or_default() {
             if let Some(image) = volume.get("source").filter(|_| volume.text_of("type") == Some("image")) {
@@ -33,10 +39,13 @@ pub fn read(document: &Node, found: &mut List) {
             }
         }
     }
-    for key in ["include", "models"] {
-        if let Some(value) = document.get(key) {
-            found.pass(value.line, key, "not followed: list the output of `docker compose config`");
+    for (name, model) in document.get("models").map(Node::entries).unwrap_or_default() {
+        if let Some(artifact) = model.get("model") {
+            text(artifact, &format!("models.{name}.model"), &[], found);
         }
+    }
+    if let Some(value) = document.get("include") {
+        found.pass(value.line, "include", "not followed: list the output of `docker compose config`");
     }
 }
 

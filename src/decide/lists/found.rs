@@ -1,11 +1,18 @@
 //! The result of reading a list: what it selects, what is refused, and what is passed over.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use crate::base::fault::{Fault, escape};
 use crate::decide::selector::{Selector, Source};
 
+use super::format::Format;
 use super::names::{self, Problem};
+
+/// Maximum number of entries of one list. An export of more would take days.
+const MAX_ENTRIES: usize = 1 << 20;
+/// Maximum number of remarks of one kind that are kept; the others are counted.
+const MAX_REMARKS: usize = 10_000;
 
 /// One selected thing and where it is in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +46,27 @@ impl Remark {
     }
 }
 
+/// Another list that a list names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Include {
+    /// Line, from 1.
+    pub line: usize,
+    /// File, as written.
+    pub file: PathBuf,
+    /// Kind of the list, if it is given.
+    pub format: Option<Format>,
+    /// Keys of selectors that each of its entries gets, unless it has that key itself.
+    pub keys: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct More {
+    entries: usize,
+    refused: usize,
+    passed_over: usize,
+    told: usize,
+}
+
 /// Everything that a list says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
@@ -48,8 +76,12 @@ pub struct List {
     pub refused: Vec<Remark>,
     /// Parts that are left out, or read in a way that the user may not expect.
     pub passed_over: Vec<Remark>,
+    /// Other lists that this one names, with what applies to all of their entries.
+    pub includes: Vec<Include>,
     /// Texts that look like references in places where no image stands.
     told: Vec<(Remark, Vec<String>)>,
+    /// Numbers of entries and remarks that were not kept.
+    more: More,
     /// Whether a value is a template of a chart, so that nothing of the file counts.
     is_template: bool,
 }
@@ -58,7 +90,9 @@ impl List {
     /// Notes that words of a text look like references.
     pub fn tell(&mut self, line: usize, place: &str, text: &str) {
         let words = names::looking_like(text);
-        if !words.is_empty() {
+        if self.told.len() >= MAX_REMARKS {
+            self.more.told += usize::from(!words.is_empty());
+        } else if !words.is_empty() {
             let reason = String::new();
             self.told.push((Remark { line, place: escape(place), reason }, words));
         }
@@ -79,21 +113,67 @@ impl List {
             }
         }
         self.passed_over.sort_by_key(|remark| remark.line);
+        let more = std::mem::take(&mut self.more);
+        let rest = |count: usize, what: &str| Remark {
+            line: 0,
+            place: String::new(),
+            reason: format!("and {count} more {what} that are not listed"),
+        };
+        if more.refused > 0 {
+            self.refused.push(rest(more.refused, "refused entries"));
+        }
+        if more.passed_over > 0 {
+            self.passed_over.push(rest(more.passed_over, "parts passed over"));
+        }
+        if more.told > 0 {
+            self.passed_over.push(rest(more.told, "texts that look like images"));
+        }
+        if more.entries > 0 {
+            let count = MAX_ENTRIES.saturating_add(more.entries);
+            self.refuse_all(format!("expected at most {MAX_ENTRIES} entries in a list, found {count}"));
+        }
     }
 
     /// Adds a selected thing.
     pub fn take(&mut self, line: usize, selector: Selector) {
-        self.entries.push(ListEntry { line, selector });
+        if self.entries.len() < MAX_ENTRIES {
+            self.entries.push(ListEntry { line, selector });
+        } else {
+            self.more.entries += 1;
+        }
+    }
+
+    /// Sets keys on every entry that does not have them itself. The list is one that another names.
+    pub fn with_keys(&mut self, keys: &[(String, String)]) {
+        for entry in &mut self.entries {
+            let (no_platform, no_referrers) =
+                (entry.selector.platforms.is_empty(), entry.selector.referrers.is_empty());
+            for (key, value) in keys {
+                match key.as_str() {
+                    "platform" if no_platform => entry.selector.platforms.push(value.clone()),
+                    "referrers" if no_referrers => entry.selector.referrers.push(value.clone()),
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// Adds something refused.
     pub fn refuse(&mut self, line: usize, place: impl Into<String>, reason: impl Into<String>) {
-        self.refused.push(Remark { line, place: escape(&place.into()), reason: escape(&reason.into()) });
+        if self.refused.len() < MAX_REMARKS {
+            self.refused.push(Remark { line, place: escape(&place.into()), reason: escape(&reason.into()) });
+        } else {
+            self.more.refused += 1;
+        }
     }
 
     /// Adds something passed over.
     pub fn pass(&mut self, line: usize, place: impl Into<String>, reason: impl Into<String>) {
-        self.passed_over.push(Remark { line, place: escape(&place.into()), reason: escape(&reason.into()) });
+        if self.passed_over.len() < MAX_REMARKS {
+            self.passed_over.push(Remark { line, place: escape(&place.into()), reason: escape(&reason.into()) });
+        } else {
+            self.more.passed_over += 1;
+        }
     }
 
     /// Refuses a place for a fault of its value.

@@ -2,8 +2,8 @@
 
 use super::found::List;
 use super::names;
-use super::yaml::Node;
 use crate::decide::selector::Source;
+use crate::yaml::Node;
 
 /// Reads a document.
 pub fn read(document: &Node, found: &mut List) {

@@ -1,7 +1,7 @@
 //! Locks of imgpkg (`ImagesLock`, `BundleLock`): images by digest.
 
 use super::found::List;
-use super::yaml::Node;
+use crate::yaml::Node;
 
 /// Reads a document.
 pub fn read(document: &Node, found: &mut List) {

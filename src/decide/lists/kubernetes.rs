@@ -4,11 +4,13 @@
 //! volumes, custom resources. Schemas, configuration texts and arguments are not images; what looks
 //! like a reference there is told.
 
+use super::charts;
 use super::found::List;
+use super::kustomize;
 use super::names;
 use super::paths::{self, ImagePath};
 use super::values;
-use super::yaml::{Node, Value};
+use crate::yaml::{Node, Value};
 
 /// Reads a resource, or a list of resources.
 pub fn read(resource: &Node, own: &[ImagePath], found: &mut List) {
@@ -31,9 +33,18 @@ pub fn read(resource: &Node, own: &[ImagePath], found: &mut List) {
             }
         }
         _ => {
-            charts(kind, resource, &title, found);
+            charts::read(kind, resource, &title, found);
+            let set = resource.at(&["spec", "images"]).filter(|_| kind == "Kustomization");
+            if let Some(set) = set {
+                kustomize::images(set, &title, found);
+            }
             for image in paths::images(kind, resource, own) {
-                found.image(image.line, &title, image.text().unwrap_or_default(), &[]);
+                let text = image.text().unwrap_or_default();
+                if ["http://", "https://", "file://"].iter().any(|scheme| text.starts_with(scheme)) {
+                    found.pass(image.line, title.as_str(), "a URL: not an artifact in a registry");
+                } else {
+                    found.image(image.line, &title, text, &[]);
+                }
             }
             Walk { title: &title, joins: kind == "ClusterConfig", found }.node(resource, "", "");
         }
@@ -56,31 +67,6 @@ fn schema(node: &Node, place: &str, found: &mut List) {
         }
     }
     node.items().iter().for_each(|item| schema(item, place, found));
-}
-
-/// Takes the charts that resources of Flux, Argo CD and k3s name in registries.
-fn charts(kind: &str, resource: &Node, title: &str, found: &mut List) {
-    let text = |path: &[&str]| resource.at(path).and_then(Node::text);
-    let (url, name, version) = match kind {
-        "OCIRepository" => (text(&["spec", "url"]), None, text(&["spec", "ref", "tag"])),
-        "HelmChart" => (text(&["spec", "chart"]), None, text(&["spec", "version"])),
-        "Application" => (
-            text(&["spec", "source", "repoURL"]).filter(|_| text(&["spec", "source", "chart"]).is_some()),
-            text(&["spec", "source", "chart"]),
-            text(&["spec", "source", "targetRevision"]),
-        ),
-        _ => return,
-    };
-    let Some(url) = url else { return };
-    let is_registry = url.starts_with("oci://") || (kind == "Application" && !url.contains("://"));
-    if !is_registry {
-        found.pass(resource.line, title, "a chart in an HTTP repository or a repository of Git: not fetched");
-        return;
-    }
-    match names::chart(url, name.unwrap_or_default(), version) {
-        Ok(source) => found.source(resource.line, title, source, names::latest(version)),
-        Err(fault) => found.fault(resource.line, title, &fault),
-    }
 }
 
 struct Walk<'a> {
@@ -112,6 +98,10 @@ impl Walk<'_> {
                     if key == "image" {
                         self.image(node, value, name);
                     } else if let Some(text) = value.text().filter(|_| is_docker_image && key == "name") {
+                        self.found.image(value.line, self.title, text, &[]);
+                    } else if let Some(text) = value.text().filter(|text| key == "url" && text.starts_with("docker://"))
+                    {
+                        // A disk of KubeVirt that is imported from a registry.
                         self.found.image(value.line, self.title, text, &[]);
                     } else {
                         self.node(value, name, if part == "env" { part } else { key });
@@ -145,6 +135,10 @@ impl Walk<'_> {
         match names::check(text) {
             Err(names::Problem::Template(false)) => {
                 self.found.pass(value.line, place, "a placeholder that is filled in by the cluster");
+            }
+            // `$(params.image)` of Tekton.
+            Err(names::Problem::Variable) if text.contains("$(") && !text.contains("${") => {
+                self.found.pass(value.line, place, "a parameter that is filled in by the cluster");
             }
             _ => values::image(around, value, text, place, self.found),
         }

@@ -6,8 +6,10 @@
 
 mod artifacts;
 mod chart;
+mod charts;
 mod compose;
 mod decode;
+mod format;
 mod found;
 mod hauler;
 mod imgpkg;
@@ -20,71 +22,20 @@ mod regsync;
 mod shell;
 mod skopeo;
 mod text;
-
 mod values;
-mod yaml;
 mod zarf;
 
-pub use self::found::{List, ListEntry, Remark};
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+pub use self::format::Format;
+pub use self::found::{Include, List, ListEntry, Remark};
 pub use self::paths::ImagePath;
 
-use self::yaml::Node;
+use crate::yaml::{self, Node};
 
 /// Maximum size of a list, in bytes.
 pub const MAX_LIST: u64 = 64 << 20;
-
-/// A kind of list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Plain text, one selector a line, or a table.
-    Text,
-    /// A shell script.
-    Shell,
-    /// TOML with `artifacts`.
-    Toml,
-    /// Kubernetes resources.
-    Kubernetes,
-    /// Values of a chart.
-    Values,
-    /// Chart.yaml, Chart.lock.
-    Chart,
-    /// A kustomization.
-    Kustomize,
-    /// A compose file.
-    Compose,
-    /// Hauler's manifests.
-    Hauler,
-    /// oc-mirror's ImageSetConfiguration.
-    OcMirror,
-    /// A list of `skopeo sync`.
-    Skopeo,
-    /// regsync's configuration.
-    Regsync,
-    /// zarf.yaml.
-    Zarf,
-    /// Locks of imgpkg.
-    Imgpkg,
-}
-
-impl Format {
-    /// Every kind with its name.
-    pub const ALL: [(&'static str, Self); 14] = [
-        ("text", Self::Text),
-        ("shell", Self::Shell),
-        ("toml", Self::Toml),
-        ("kubernetes", Self::Kubernetes),
-        ("values", Self::Values),
-        ("chart", Self::Chart),
-        ("kustomize", Self::Kustomize),
-        ("compose", Self::Compose),
-        ("hauler", Self::Hauler),
-        ("oc-mirror", Self::OcMirror),
-        ("skopeo", Self::Skopeo),
-        ("regsync", Self::Regsync),
-        ("zarf", Self::Zarf),
-        ("imgpkg", Self::Imgpkg),
-    ];
-}
 
 /// Reads a list. Its kind is `format`, or else recognized. `name` is its file's name, which helps
 /// with files that could be of two kinds. `own` are the user's places of images in resources.
@@ -101,10 +52,11 @@ pub fn read(name: &str, bytes: &[u8], format: Option<Format>, own: &[ImagePath])
         Some(Format::Text) => text::read(&text, &mut found),
         Some(Format::Shell) => shell::read(&text, &mut found),
         Some(Format::Toml) => artifacts::read(&text, &mut found),
-        format => documents(name, &text, format, own, &mut found),
+        format => documents(name, &as_documents(&text), format, own, &mut found),
     }
     found.finish();
-    if found.entries.is_empty() && found.refused.is_empty() && found.passed_over.is_empty() {
+    let says_nothing = found.entries.is_empty() && found.includes.is_empty();
+    if says_nothing && found.refused.is_empty() && found.passed_over.is_empty() {
         found.refuse(0, "", "expected a list of images, found no image in it");
     }
     found
@@ -165,45 +117,61 @@ fn is_yaml_line(line: &str) -> bool {
     is_mark || key.is_some_and(is_key)
 }
 
+/// Returns a text of one JSON object a line as several documents, on the same lines.
+fn as_documents(text: &str) -> Cow<'_, str> {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_object = |line: &str| line.starts_with('{') && line.ends_with('}');
+    if lines.clone().nth(1).is_none() || !lines.all(is_object) {
+        return text.into();
+    }
+    text.lines().map(|line| if line.trim().is_empty() { "\n".to_owned() } else { format!("--- {line}\n") }).collect()
+}
+
 fn documents(name: &str, text: &str, format: Option<Format>, own: &[ImagePath], found: &mut List) {
-    let documents = match yaml::parse(text) {
-        Ok(documents) => documents,
-        Err(error) => {
-            let is_template = text.contains("{{") && format.is_none_or(|format| format != Format::Text);
-            let is_text = !names::has_ending(name, &[".yaml", ".yml"]) && is_mostly_names(text);
-            if is_template {
-                found.refuse_all("a template of a chart, not its output: list the output of `helm template`");
-            } else if is_text && format.is_none() {
-                text::read(text, found);
-            } else {
-                found.refuse(error.line, "", error.reason);
-            }
-            return;
+    let mut is_plain = false;
+    let parsed = yaml::each(text, &mut |document| {
+        is_plain = document.text().is_some() && format.is_none();
+        if is_plain {
+            return ControlFlow::Break(());
         }
-    };
-    for document in &documents {
-        if document.is_empty() {
-            continue;
+        if !document.is_empty() {
+            self::document(name, &document, format, own, found);
         }
-        if document.text().is_some() && format.is_none() {
-            // One scalar alone is text in a file that is named as YAML.
-            text::read(text, found);
-            return;
-        }
-        let file = name.rsplit('/').next().unwrap_or_default();
-        match format.unwrap_or_else(|| kind(document, file)) {
-            Format::Kubernetes => kubernetes::read(document, own, found),
-            Format::Chart => chart::read(document, found),
-            Format::Kustomize => kustomize::read(document, found),
-            Format::Compose => compose::read(document, found),
-            Format::Hauler => hauler::read(document, found),
-            Format::OcMirror => oc_mirror::read(document, found),
-            Format::Skopeo => skopeo::read(document, found),
-            Format::Regsync => regsync::read(document, found),
-            Format::Zarf => zarf::read(document, found),
-            Format::Imgpkg => imgpkg::read(document, found),
-            Format::Values | Format::Text | Format::Shell | Format::Toml => values::read(document, found),
-        }
+        ControlFlow::Continue(())
+    });
+    if is_plain {
+        // One scalar alone is text in a file that is named as YAML.
+        text::read(text, found);
+        return;
+    }
+    let Err(error) = parsed else { return };
+    // Nothing of a file counts that cannot be read to its end.
+    *found = List::default();
+    let is_template = text.contains("{{") && format.is_none_or(|format| format != Format::Text);
+    let is_text = !names::has_ending(name, &[".yaml", ".yml"]) && is_mostly_names(text);
+    if is_template {
+        found.refuse_all("a template of a chart, not its output: list the output of `helm template`");
+    } else if is_text && format.is_none() {
+        text::read(text, found);
+    } else {
+        found.refuse(error.line, "", error.reason);
+    }
+}
+
+fn document(name: &str, document: &Node, format: Option<Format>, own: &[ImagePath], found: &mut List) {
+    let file = name.rsplit('/').next().unwrap_or_default();
+    match format.unwrap_or_else(|| kind(document, file)) {
+        Format::Kubernetes => kubernetes::read(document, own, found),
+        Format::Chart => chart::read(document, found),
+        Format::Kustomize => kustomize::read(document, found),
+        Format::Compose => compose::read(document, found),
+        Format::Hauler => hauler::read(document, found),
+        Format::OcMirror => oc_mirror::read(document, found),
+        Format::Skopeo => skopeo::read(document, found),
+        Format::Regsync => regsync::read(document, found),
+        Format::Zarf => zarf::read(document, found),
+        Format::Imgpkg => imgpkg::read(document, found),
+        Format::Values | Format::Text | Format::Shell | Format::Toml => values::read(document, found),
     }
 }
 
@@ -229,6 +197,10 @@ fn kind(document: &Node, file: &str) -> Format {
     if is_of("imgpkg.carvel.dev") {
         return Format::Imgpkg;
     }
+    // `kubeadm config images list -o json` prints `images` as texts.
+    if is_of("output.kubeadm.k8s.io") {
+        return Format::Values;
+    }
     if kind == "ImageSetConfiguration" || (kind.is_empty() && document.get("mirror").is_some_and(Node::is_mapping)) {
         return Format::OcMirror;
     }
@@ -238,7 +210,7 @@ fn kind(document: &Node, file: &str) -> Format {
     {
         return Format::Kustomize;
     }
-    if kind == "ZarfPackageConfig" {
+    if kind == "ZarfPackageConfig" || kind == "ZarfInitConfig" {
         return Format::Zarf;
     }
     if !kind.is_empty() {

@@ -1,7 +1,10 @@
 //! Names of images and charts as lists write them.
 
+use std::collections::HashSet;
+
 use crate::base::fault::Fault;
 use crate::decide::selector::Source;
+use crate::decide::selector::version::{Range, of_tag};
 use crate::oci::{Reference, Repository, Tag};
 
 /// Reason why a text names no image.
@@ -104,6 +107,14 @@ pub fn chart(url: &str, name: &str, version: Option<&str>) -> Result<Source, Fau
     }
 }
 
+/// Returns whether the version of a chart is one tag, not a range: `1.2.3` and `main`, but not `1.2`,
+/// which stands for every `1.2.x`.
+pub fn is_one_version(text: &str) -> bool {
+    let numbers = text.split(['-', '+']).next().unwrap_or_default();
+    let is_whole = of_tag(text).is_some() && numbers.matches('.').count() == 2;
+    Tag::new(&text.replace('+', "_")).is_ok() && (is_whole || Range::parse(text).is_none())
+}
+
 /// Returns the key that selects the newest version if none is given.
 pub const fn latest(version: Option<&str>) -> &'static [(&'static str, &'static str)] {
     if version.is_none() { &[("latest", "1")] } else { &[] }
@@ -142,7 +153,7 @@ pub fn with_registry(text: &str, registry: Option<&str>) -> String {
 /// Returns the words of a text that look like references with a host and a tag or digest.
 pub fn looking_like(text: &str) -> Vec<String> {
     let is_end = |c: char| c.is_whitespace() || "\"'`=,;()[]{}<>|".contains(c);
-    let mut found: Vec<String> = Vec::new();
+    let (mut found, mut known): (Vec<String>, HashSet<&str>) = (Vec::new(), HashSet::new());
     for word in text.split(is_end) {
         let word = word.strip_prefix("docker://").unwrap_or(word).trim_end_matches(['.', ':']);
         if word.len() > 300 || word.contains("//") || !is_pinned(word) {
@@ -150,7 +161,7 @@ pub fn looking_like(text: &str) -> Vec<String> {
         }
         let Some((host, _)) = word.split_once('/') else { continue };
         let is_name = host.split(':').next().is_some_and(|host| host.contains('.') && !host.starts_with('.'));
-        if is_name && word.parse::<Reference>().is_ok() && !found.iter().any(|known| known == word) {
+        if is_name && known.insert(word) && word.parse::<Reference>().is_ok() {
             found.push(word.to_owned());
         }
     }
@@ -192,6 +203,11 @@ mod tests {
         assert_eq!(with_registry("q.io/a", Some("r.example")), "q.io/a");
         let text = "--image=ghcr.io/a/b:1.4 https://x.example/a:1, logo.png a/b:1 img: docker.io/istio/proxyv2:1.23.0";
         assert_eq!(looking_like(text), ["ghcr.io/a/b:1.4", "docker.io/istio/proxyv2:1.23.0"]);
+        for (version, is_one) in
+            [("1.2.3", true), ("v1.2.3-rc.1+b", true), ("main", true), ("1.2", false), ("1", false), ("^1.2.3", false)]
+        {
+            assert_eq!(is_one_version(version), is_one, "{version}");
+        }
         assert_eq!(chart("oci://h.example/c/", "app", Some("1+u")).unwrap().to_string(), "h.example/c/app:1_u");
     }
 }

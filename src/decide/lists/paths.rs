@@ -1,7 +1,7 @@
 //! Places of images in custom resources: built-in ones, and ones that the user names.
 
-use super::yaml::Node;
 use crate::base::fault::Fault;
+use crate::yaml::Node;
 
 /// A path of keys to images, in resources of one kind or of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,10 +11,8 @@ pub struct ImagePath {
 }
 
 /// Places outside `image:` where well-known resources name images or artifacts.
-const KNOWN: [(&str, &str); 7] = [
+const KNOWN: [(&str, &str); 5] = [
     ("Cluster", "spec.imageName"),
-    ("DataVolume", "spec.source.registry.url"),
-    ("VolumeImportSource", "spec.source.registry.url"),
     ("Provider", "spec.package"),
     ("Configuration", "spec.package"),
     ("Function", "spec.package"),

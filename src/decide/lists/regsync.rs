@@ -3,9 +3,9 @@
 
 use super::found::List;
 use super::names::{self, Problem};
-use super::yaml::Node;
 use crate::base::fault::Fault;
 use crate::decide::selector::Source;
+use crate::yaml::Node;
 
 /// Returns whether a document is such a configuration.
 pub fn is_list(document: &Node) -> bool {

@@ -2,10 +2,10 @@
 
 use super::found::List;
 use super::names;
-use super::yaml::Node;
 use crate::base::fault::Fault;
 use crate::decide::selector::Source;
 use crate::oci::Repository;
+use crate::yaml::Node;
 
 const KINDS: [&str; 3] = ["images", "images-by-tag-regex", "images-by-semver"];
 

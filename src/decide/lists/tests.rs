@@ -166,6 +166,37 @@ fn templates_are_refused_whole() {
 }
 
 #[test]
+fn of_very_many_wrong_lines_the_first_are_named_and_the_rest_counted() {
+    let list = read("list.txt", "quay.io/Team/App:1\n".repeat(10_050).as_bytes(), None, &[]);
+    assert_eq!(list.refused.len(), 10_001);
+    assert_eq!((list.refused[9_999].line, list.refused[10_000].line), (10_000, 0));
+    assert!(list.refused[10_000].reason.contains("50 more"), "{:?}", list.refused[10_000]);
+    // Words that look like references are told once each.
+    let text = "kind: ConfigMap\ndata: {a: 'h.example/a:1 h.example/a:1 h.example/b:1'}\n";
+    let list = read("x.yaml", text.as_bytes(), None, &[]);
+    assert_eq!(list.passed_over.len(), 1);
+    assert!(list.passed_over[0].reason.ends_with("h.example/a:1, h.example/b:1"), "{:?}", list.passed_over);
+}
+
+#[test]
+fn hostile_lists_end_with_a_reason() {
+    let nested = "[".repeat(100_000);
+    let bomb: String = (0..40)
+        .map(|n| format!("a{n}: &a{n} [{0}, {0}]\n", if n == 0 { "x:1".to_owned() } else { format!("*a{}", n - 1) }))
+        .collect();
+    let keys = format!("kind: Pod\nspec: {{image: '{}'}}\n", "a".repeat(1 << 20));
+    let merged = "a: &a {<<: *a}\n";
+    let tabs = "kind: Pod\nspec:\n\timage: x:1\n";
+    for (name, text) in [("nested", &*nested), ("bomb", &bomb), ("long", &keys), ("merged", merged), ("tabs", tabs)] {
+        let list = read("x.yaml", text.as_bytes(), None, &[]);
+        assert_eq!((list.entries.len(), list.refused.len()), (0, 1), "{name}");
+    }
+    // A key given twice hides no image.
+    let list = read("x.yaml", b"kind: Pod\nspec: {image: 'a:1', image: 'b:2'}\n", None, &[]);
+    assert_eq!(names(&list), ["docker.io/library/a:1", "docker.io/library/b:2"]);
+}
+
+#[test]
 fn three_wrong_lines_of_500_are_all_named() {
     let line = |number: usize| match number {
         7 => "quay.io/Team/App:1".to_owned(),

@@ -48,6 +48,13 @@ pub fn entry(number: usize, line: &str, found: &mut List) {
         found.refuse(number, "", "expected a name, found none");
         return;
     }
+    // A path may have blanks.
+    if ["oci:", "docker-archive:", "bundle:", "file:"].iter().any(|scheme| text.starts_with(scheme))
+        && !text.starts_with("oci://")
+    {
+        selector(number, text, found);
+        return;
+    }
     let has_keys = text.split_whitespace().next().is_some_and(|first| first.contains(',') && first.contains('='));
     if !has_keys {
         let words: Vec<&str> = text.split_whitespace().map(unquoted).collect();
@@ -55,7 +62,12 @@ pub fn entry(number: usize, line: &str, found: &mut List) {
             [_] => {}
             // `name tag`, as some registries list them.
             [name, tag] if is_name_and_tag(name, tag) => {
-                parts(number, name, tag, found);
+                parts(number, name, Some(tag), None, found);
+                return;
+            }
+            // Names with their digests, as rancher lists them.
+            [name, digest] if is_digest(digest) && !name.contains('@') && names::image(name).is_ok() => {
+                parts(number, name, None, Some(digest), found);
                 return;
             }
             // `uniq -c` prints how often a name was there.
@@ -96,8 +108,12 @@ fn is_name_and_tag(name: &str, tag: &str) -> bool {
     !names::is_pinned(name) && crate::oci::Tag::new(tag).is_ok() && names::image(name).is_ok()
 }
 
-fn parts(number: usize, name: &str, tag: &str, found: &mut List) {
-    match names::parts(names::without_scheme(name), Some(tag), None) {
+fn is_digest(text: &str) -> bool {
+    text.parse::<crate::oci::Digest>().is_ok()
+}
+
+fn parts(number: usize, name: &str, tag: Option<&str>, digest: Option<&str>, found: &mut List) {
+    match names::parts(names::without_scheme(name), tag, digest) {
         Ok(source) => found.take(number, Selector::new(source)),
         Err(problem) => found.problem(number, "", &problem),
     }
@@ -210,6 +226,8 @@ mod tests {
         assert_eq!(read_all("name tag\nteam/app 1.4\n").0, ["docker.io/team/app:1.4"]);
         assert_eq!(read_all("   3 nginx:1.27\n").0, ["docker.io/library/nginx:1.27"]);
         assert_eq!(read_all("nginx:1 quay.io/a/b:2\n").0, ["docker.io/library/nginx:1", "quay.io/a/b:2"]);
+        let digest = format!("sha256:{}", "1".repeat(64));
+        assert_eq!(read_all(&format!("rancher/a:v1 {digest}\n")).0, [format!("docker.io/rancher/a:v1@{digest}")]);
         assert_eq!(read_all("quay.io/a/b 1.4\nquay.io/a/c\t2").0, ["quay.io/a/b:1.4", "quay.io/a/c:2"]);
     }
 

@@ -2,7 +2,7 @@
 
 use super::found::List;
 use super::names;
-use super::yaml::{Node, Value};
+use crate::yaml::{Node, Value};
 
 /// Reads a document.
 pub fn read(document: &Node, found: &mut List) {
@@ -38,6 +38,11 @@ fn walk(node: &Node, path: &str, found: &mut List) {
             }
         }
         Value::Mapping(_) if is_parts(node) => parts(node, path, found),
+        // What container tools print of local images as JSON.
+        Value::Mapping(_) if node.text_of("Repository").is_some() && node.text_of("Tag").is_some() => {
+            local(node, path, found);
+        }
+        Value::Mapping(entries) if entries.iter().any(|(key, _)| is_tags(key)) => tags(node, path, found),
         Value::Mapping(entries) => {
             for (key, value) in entries {
                 let place = below(path, key);
@@ -50,6 +55,48 @@ fn walk(node: &Node, path: &str, found: &mut List) {
                     _ => walk(value, &place, found),
                 }
             }
+        }
+    }
+}
+
+/// Takes a row of `docker images --format json` and its like.
+fn local(node: &Node, path: &str, found: &mut List) {
+    let (name, tag) = (node.text_of("Repository").unwrap_or_default(), node.text_of("Tag").unwrap_or_default());
+    if name == "<none>" || tag == "<none>" {
+        found.pass(node.line, path, "an image without a name or without a tag");
+        return;
+    }
+    match names::parts(name, Some(tag), None) {
+        Ok(source) => found.source(node.line, path, source, &[]),
+        Err(problem) => found.problem(node.line, path, &problem),
+    }
+}
+
+/// Returns whether a key lists the names of a local image, as `docker inspect` and `crictl` print it.
+fn is_tags(key: &str) -> bool {
+    matches!(key, "RepoTags" | "repoTags")
+}
+
+fn tags(node: &Node, path: &str, found: &mut List) {
+    // `skopeo inspect` prints one image, with all tags of its repository.
+    if let (Some(name), Some(digest)) = (node.text_of("Name"), node.text_of("Digest")) {
+        found.image(node.line, &below(path, "Name"), &format!("{name}@{digest}"), &[]);
+        found.pass(node.line, below(path, "RepoTags"), "all tags of the repository: not taken");
+        return;
+    }
+    // podman has them in `Names`.
+    let keys = ["RepoTags", "repoTags", "Names"];
+    let listed =
+        keys.iter().find_map(|key| node.get(key).filter(|names| !names.items().is_empty()).map(|one| (*key, one)));
+    let Some((key, names)) = listed else {
+        found.pass(node.line, path, "an image without a name");
+        return;
+    };
+    let place = below(path, key);
+    for name in names.items() {
+        match name.text() {
+            Some(text) if text.contains("<none>") => found.pass(name.line, place.as_str(), "an image without a name"),
+            text => found.image(name.line, &place, text.unwrap_or_default(), &[]),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::found::List;
 use super::names;
-use super::yaml::Node;
 use crate::decide::selector::Source;
+use crate::yaml::Node;
 
 /// Reads a document.
 pub fn read(document: &Node, found: &mut List) {
@@ -40,7 +40,10 @@ fn chart(item: &Node, place: &str, found: &mut List) {
     let name = item.text_of("name").unwrap_or("?");
     let place = format!("{place}, chart {name}");
     let version = item.text_of("version");
-    match (item.text_of("url"), item.text_of("localPath")) {
+    // v1beta1 has one member for each kind of source.
+    let address = ["oci", "helm", "git"].iter().find_map(|kind| item.at(&[kind, "url"]).and_then(Node::text));
+    let path = item.at(&["local", "path"]).and_then(Node::text);
+    match (item.text_of("url").or(address), item.text_of("localPath").or(path)) {
         // zarf's address of a chart in a registry ends with the chart.
         (Some(url), _) if url.starts_with("oci://") => match names::chart(url, "", version) {
             Ok(source) => found.source(item.line, &place, source, names::latest(version)),

@@ -40,7 +40,7 @@ pub enum Source {
     },
     /// `bundle:BUNDLE[:REF]`: a bundle; all of it if `reference` is `None`.
     Bundle {
-        /// The bundle, as typed.
+        /// The bundle, in a directory or a container, as typed.
         bundle: String,
         /// Name in the bundle's manifest: a reference, or a digest.
         reference: Option<String>,
@@ -55,6 +55,9 @@ pub enum Source {
     /// `file:PATH`: a file or a directory that becomes an artifact.
     File(PathBuf),
 }
+
+/// Begins the name of a container's table in the configuration.
+const TABLE: &str = "storage:";
 
 /// Scheme of an archive of images.
 const ARCHIVE: &str = "docker-archive:";
@@ -79,11 +82,11 @@ impl Source {
             return Ok(Self::Layout { dir: dir.into(), reference: reference.map(ToOwned::to_owned) });
         }
         if let Some(rest) = text.strip_prefix("bundle:") {
-            let (bundle, reference) = split(rest);
+            let (bundle, reference) = split_bundle(rest)?;
             if bundle.is_empty() || reference == Some("") {
                 return Err(Fault::usage(
                     format!("source {text}: expected bundle:BUNDLE or bundle:BUNDLE:REF"),
-                    "name the bundle: DIR/NAME, or a directory with one bundle",
+                    "name the bundle: DIR/NAME, a directory with one bundle, or CONTAINER/NAME",
                 ));
             }
             return Ok(Self::Bundle { bundle: bundle.to_owned(), reference: reference.map(ToOwned::to_owned) });
@@ -145,6 +148,25 @@ impl Source {
 
 fn split(text: &str) -> (&str, Option<&str>) {
     text.split_once(':').map_or((text, None), |(place, reference)| (place, Some(reference)))
+}
+
+/// Splits BUNDLE[:REF]. The address of a container has colons of its own: after its scheme, and before
+/// a port.
+fn split_bundle(text: &str) -> Result<(&str, Option<&str>), Fault> {
+    let begin = match text.split_once("://") {
+        Some((scheme, rest)) => {
+            let authority = rest.split('/').next().unwrap_or_default();
+            // The address may be shown from here on.
+            if authority.contains('@') || rest.contains(['?', '#']) {
+                return Err(login("source bundle:"));
+            }
+            scheme.len() + "://".len() + authority.len()
+        }
+        None if text.starts_with(TABLE) => TABLE.len(),
+        None => 0,
+    };
+    let (place, reference) = split(&text[begin..]);
+    Ok((&text[..begin + place.len()], reference))
 }
 
 fn wrong(error: &ReferenceError) -> Fault {
@@ -265,6 +287,15 @@ mod tests {
         };
         assert_eq!(Source::parse("bundle:usb/apps").unwrap(), bundle("usb/apps", None));
         assert_eq!(Source::parse("bundle:./a:host:5000/x:v1").unwrap(), bundle("./a", Some("host:5000/x:v1")));
+        for (text, place, reference) in [
+            ("bundle:storage:low/b", "storage:low/b", None),
+            ("bundle:storage:low/x/b:host:5000/x:v1", "storage:low/x/b", Some("host:5000/x:v1")),
+            ("bundle:az://acc/c/b:h/x@sha256:00", "az://acc/c/b", Some("h/x@sha256:00")),
+            ("bundle:http://127.0.0.1:10000/acc/c/b:h/x:v1", "http://127.0.0.1:10000/acc/c/b", Some("h/x:v1")),
+            ("bundle:file:///srv/b", "file:///srv/b", None),
+        ] {
+            assert_eq!(Source::parse(text).unwrap(), bundle(place, reference), "{text}");
+        }
         let archive = |file: &str, reference: Option<&str>| Source::Archive {
             file: file.into(),
             reference: reference.map(Into::into),
@@ -297,7 +328,13 @@ mod tests {
 
     #[test]
     fn u1_a_secret_in_a_source_is_refused_and_not_repeated() {
-        for secret in ["https://me:canary@host/repo", "https://host/container?sig=canary", "me:canary@host/repo"] {
+        for secret in [
+            "https://me:canary@host/repo",
+            "https://host/container?sig=canary",
+            "me:canary@host/repo",
+            "bundle:https://host/container/b?sig=canary",
+            "bundle:https://me:canary@host/container/b",
+        ] {
             let fault = Source::parse(secret).unwrap_err();
             assert!(fault.what.contains("secret") && !format!("{fault:?}").contains("canary"), "{fault:?}");
         }

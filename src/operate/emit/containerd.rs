@@ -51,8 +51,8 @@ pub fn files(names: &Names, plain: &PlainHttp, unmapped: &mut Vec<Unmapped>) -> 
         }
         let urls: Vec<String> =
             addresses.iter().map(|(host, prefix)| format!("{}/v2{}", plain.origin(host), slashed(prefix))).collect();
-        if let Some((server, others)) = urls.split_last() {
-            files.push(File { path: format!("{host}/hosts.toml"), text: text(server, others) });
+        if let Some(server) = urls.last() {
+            files.push(File { path: format!("{host}/hosts.toml"), text: text(server, &urls) });
         }
     }
     files
@@ -67,10 +67,12 @@ fn slashed(prefix: &str) -> String {
     if prefix.is_empty() { String::new() } else { format!("/{prefix}") }
 }
 
-fn text(server: &str, others: &[String]) -> String {
+/// Returns the file. Every address has a table, since containerd 1 refuses a file without one and asks
+/// the old host then.
+fn text(server: &str, urls: &[String]) -> String {
     const WAYS: &str = "capabilities = [\"pull\", \"resolve\"]\noverride_path = true\n";
     let mut text = format!("{}server = \"{server}\"\n{WAYS}", Kind::Containerd.mark());
-    for url in others {
+    for url in urls {
         text.push_str(&format!("\n[host.\"{url}\"]\n{WAYS}"));
     }
     text

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::emitted::{File, Unmapped};
 use super::kind::Kind;
-use super::names::Names;
+use super::names::{Name, Names};
 
 /// Reason why a name would be rewritten twice.
 const TWICE: &str = "its new name is an old name too, and would be rewritten again";
@@ -15,7 +15,7 @@ const TWICE: &str = "its new name is an old name too, and would be rewritten aga
 /// Returns the file; adds names that it cannot map to `unmapped`.
 pub fn file(names: &Names, unmapped: &mut Vec<Unmapped>) -> File {
     let changed = || names.all.iter().filter(|name| !name.is_unchanged());
-    let old: HashSet<String> = changed().flat_map(|name| name.spellings()).collect();
+    let old: HashSet<String> = changed().flat_map(Name::spellings).collect();
     let mut entries = Vec::new();
     for name in changed() {
         let destination = name.destination.to_string();

@@ -1,5 +1,5 @@
-//! What a cluster must be told after an import: files that lead the names in manifests to the
-//! registry that has the content now (`spec/emit.md`).
+//! Files that tell a cluster after an import where the content is: they lead the names in manifests
+//! to the registry that has it now (`spec/emit.md`).
 //!
 //! Everything comes from receipts; nothing is asked, guessed or written here. Each kind of file has
 //! its own module, over [`names`].

@@ -3,7 +3,7 @@
 //! Later imports win, by the time at which they ended. Only what was read back at the destination
 //! counts.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::base::fault::{Class, Fault, differs, escape};
 use crate::decide::route::{Place, Route};
@@ -88,7 +88,7 @@ pub struct Names {
     pub elsewhere: Vec<Elsewhere>,
 }
 
-/// What is known of a repository while receipts are read.
+/// Knowledge of a repository while receipts are read.
 struct Growing {
     destination: Repository,
     /// Digest of each tag, and the repository that had it.
@@ -110,7 +110,7 @@ pub fn of(receipts: &[Receipt], to: Option<&Place>) -> Result<Names, Fault> {
     let mut order: Vec<&Receipt> = receipts.iter().collect();
     order.sort_by_key(|receipt| receipt.ended);
     let mut growing: BTreeMap<Repository, Growing> = BTreeMap::new();
-    let mut unarrived = BTreeMap::new();
+    let mut unarrived = BTreeSet::new();
     let mut owners = Owners::new();
     for (number, receipt) in order.into_iter().enumerate() {
         let rename = Rename::of(receipt, to)?;
@@ -121,17 +121,17 @@ pub fn of(receipts: &[Receipt], to: Option<&Place>) -> Result<Names, Fault> {
                 Outcome::Failed | Outcome::Unread => {
                     let known = growing.get(&arrival.repository);
                     if known.is_none_or(|known| !known.digests.contains_key(&arrival.digest)) {
-                        unarrived.insert(key, ());
+                        unarrived.insert(key);
                     }
                     continue;
                 }
                 Outcome::Left | Outcome::LeftOut => continue,
             };
             let destination = rename.apply(arrival)?;
-            add(&mut growing, &mut owners, number, arrival, destination)?;
+            add(&mut growing, &mut owners, number, arrival, &destination)?;
         }
     }
-    let mut names = Names { unarrived: unarrived.into_keys().collect(), ..Names::default() };
+    let mut names = Names { unarrived: unarrived.into_iter().collect(), ..Names::default() };
     for (source, known) in growing {
         names.take(source, known);
     }
@@ -143,7 +143,7 @@ fn add(
     owners: &mut Owners,
     number: usize,
     arrival: &Arrival,
-    destination: Repository,
+    destination: &Repository,
 ) -> Result<(), Fault> {
     let source = &arrival.repository;
     let known = growing.entry(source.clone()).or_insert_with(|| Growing {
@@ -151,7 +151,7 @@ fn add(
         tags: BTreeMap::new(),
         digests: BTreeMap::new(),
     });
-    known.destination.clone_from(&destination);
+    known.destination.clone_from(destination);
     let carries = |tag: &Tag| tag.is_referrers_fallback() || cosign::subject(tag).is_some();
     let is_named = arrival.tags.is_empty() || arrival.tags.iter().any(|tag| !carries(&tag.name));
     known.digests.insert(arrival.digest, (destination.clone(), is_named));

@@ -8,7 +8,7 @@ use crate::base::fault::{Class, Fault, differs};
 use crate::decide::route::Place;
 use crate::receipt::Receipt;
 
-/// What is not in receipts.
+/// Facts that are not in receipts.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Registry to name instead of the receipts' destination.

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::outcome::Imported;
-use super::request::{self, ImportCheck, Sides, TagConflict};
+use super::request::{self, Goal, ImportCheck, Sides, TagConflict};
 use crate::base::fault::{Class, Fault};
 use crate::content::Source;
 use crate::decide::route::{Place, Route};
@@ -45,9 +45,12 @@ pub fn run(flow: &Flow, request: &Request) -> Result<Imported, Fault> {
         absent,
         route: &route,
         tag_conflict: TagConflict::Move,
+        tag_book: None,
         keep_going: false,
         dry_run: false,
         sides: Sides { destination: Class::Io, ..Sides::BUNDLE },
+        select: &[],
+        goal: Goal::Whole,
         referrers: &Referrers::All,
         siblings: None,
         wanted: None,

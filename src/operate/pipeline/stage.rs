@@ -76,6 +76,14 @@ impl Staged {
         self.dir.join(self.name().as_str())
     }
 
+    /// Returns whether the container has this bundle. Its manifest is written last, so all of it is there.
+    ///
+    /// # Errors
+    /// Those of [`upload::manifest`].
+    pub fn is_in(&self, container: &dyn Container) -> Result<bool, Fault> {
+        Ok(upload::manifest(container, self.name())?.as_deref() == Some(self.bundle.manifest_bytes()))
+    }
+
     /// Copies the bundle into the container, and then deletes it in the stage. Goes on where an
     /// earlier run was killed.
     ///
@@ -84,10 +92,8 @@ impl Staged {
     pub fn send(&self, flow: &Flow, container: Arc<dyn Container>, overwrite: bool) -> Result<Copied, Fault> {
         let name = self.name().clone();
         let manifest = self.bundle.claimed()?;
-        let there = upload::manifest(&*container, &name)?;
-        // The manifest goes last, so that all of it is there. The run that sent it may have deleted
-        // volumes here already.
-        let copied = if there.as_deref() == Some(self.bundle.manifest_bytes()) && self.is_broken(&manifest) {
+        // The run that sent it may have deleted volumes here already.
+        let copied = if self.is_broken(&manifest) && self.is_in(&*container)? {
             let bytes = manifest.volumes.iter().map(|volume| volume.size).sum();
             Copied { id: self.bundle.id(), volumes: manifest.volumes.len(), bytes, sent: 0, was_there: true }
         } else {

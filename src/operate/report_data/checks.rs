@@ -116,24 +116,46 @@ impl Stage<'_> {
                 check(NAME, Mark::Passed, text)
             } else if matches!(self.found.bytes, Bytes::Volumes(_)) {
                 check(NAME, Mark::Open, "only selected volumes were checked")
+            } else if matches!(self.found.bytes, Bytes::Shard(..)) {
+                check(NAME, Mark::Open, "only one shard was checked")
             } else {
                 check(NAME, Mark::Open, if self.found.bundle.is_some() { "not completed" } else { "not reached" })
             }
         })
     }
 
+    /// Returns the files of the bundle in words.
+    fn files(&self) -> String {
+        match self.manifest.map_or(0, |manifest| manifest.volumes.len()) {
+            0 => "plain files".to_owned(),
+            1 => "1 volume".to_owned(),
+            files => format!("{files} volumes"),
+        }
+    }
+
     fn bytes(&self) -> Check {
         const NAME: &str = "Every byte as signed";
         self.failed(NAME, Class::Integrity).unwrap_or_else(|| match &self.found.bytes {
             Bytes::Whole(tally) => {
-                let files = self.manifest.map_or(0, |manifest| manifest.volumes.len());
-                let files = match files {
-                    0 => "plain files".to_owned(),
-                    1 => "1 volume".to_owned(),
-                    files => format!("{files} volumes"),
-                };
-                let text = format!("{} blobs, {} in {files}, each counted once", tally.blobs, show(tally.bytes));
+                let text =
+                    format!("{} blobs, {} in {}, each counted once", tally.blobs, show(tally.bytes), self.files());
                 check(NAME, Mark::Passed, text)
+            }
+            Bytes::Joined(tally, shards) => {
+                let (blobs, bytes) = (tally.blobs, show(tally.bytes));
+                let text = format!(
+                    "{blobs} blobs, {bytes} in {}, each counted once by one of {shards} shards on other runs",
+                    self.files()
+                );
+                check(NAME, Mark::Passed, text)
+            }
+            Bytes::Shard(shard, tally) if self.found.fault.is_none() => {
+                let text = format!(
+                    "as signed: shard {shard}, {} blobs, {}; no other was checked",
+                    tally.blobs,
+                    show(tally.bytes)
+                );
+                check(NAME, Mark::Open, text)
             }
             Bytes::Volumes(list) if self.found.fault.is_none() => {
                 let all = self.manifest.map_or(0, |manifest| manifest.volumes.len());

@@ -1,6 +1,7 @@
 //! The facts of a run from which a report is made. Nothing is put into words or checked here.
 
 use crate::base::fault::Fault;
+use crate::base::shard::Shard;
 use crate::bundle::check::gate::Tally;
 use crate::bundle::{Manifest, Trusted, Untrusted};
 use crate::oci::Digest;
@@ -20,6 +21,10 @@ pub enum Bytes {
     Open,
     /// All bytes.
     Whole(Tally),
+    /// All bytes, by this number of shards.
+    Joined(Tally, usize),
+    /// Those of one shard.
+    Shard(Shard, Tally),
     /// These volumes, counted from 1.
     Volumes(Vec<usize>),
     /// The bytes that were sent to a destination.

@@ -32,6 +32,9 @@ pub fn summary(found: &Found<'_>, manifest: Option<&Manifest>) -> String {
             "As signed: volume {}. No other volume was checked: this does not approve the bundle.",
             numbers(list)
         ),
+        (Verdict::Part, Bytes::Shard(shard, _)) => {
+            format!("As signed: shard {shard}. No other was checked: this does not approve the bundle.")
+        }
         (Verdict::Refused, _) if faults == 1 => format!("Do not use this bundle, and do not pass it on. 1 fault was found: {}", first()),
         (Verdict::Refused, _) => {
             format!("Do not use this bundle, and do not pass it on. {faults} faults were found, the first: {}", first())
@@ -92,6 +95,9 @@ pub fn proven(stage: &Stage<'_>, order: Mark) -> Vec<String> {
         (Verdict::Part, Bytes::Volumes(list)) => {
             vec![origin, format!("Integrity: volume {}, as they signed.", numbers(list))]
         }
+        (Verdict::Part, Bytes::Shard(shard, _)) => {
+            vec![origin, format!("Integrity: the content of shard {shard}, as they signed.")]
+        }
         (Verdict::Done, Bytes::Sent) => {
             vec![origin, "Integrity: every byte that was sent is as they signed it.".to_owned()]
         }
@@ -108,6 +114,16 @@ pub fn unproven(stage: &Stage<'_>, order: Mark) -> Vec<String> {
     let mut lines = Vec::new();
     if matches!(found.bytes, Bytes::Volumes(_)) {
         lines.push("Anything about the volumes that were not checked.".to_owned());
+    }
+    if matches!(found.bytes, Bytes::Shard(..)) {
+        lines.push(
+            "Anything about the other shards: `packmule verify --join` checks whether all of them hold.".to_owned(),
+        );
+    }
+    if matches!(found.bytes, Bytes::Joined(..)) {
+        lines.push(
+            "That the shards read what lies here now: their tallies say what they have read, and when.".to_owned(),
+        );
     }
     lines.push(format!(
         "Harmlessness: genuine content can still do harm. “{SCAN}”, above, says whether it was scanned."

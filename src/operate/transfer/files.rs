@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::bundle::Name;
+use crate::bundle::format::manifest::Volume;
 use crate::content::checked::Checked;
 use crate::content::store::{Staged, Whole};
 use crate::content::volumes::Volumes;
@@ -29,10 +30,11 @@ struct AtPlace {
     digest: Digest,
 }
 
-/// Returns the file `name` of `place` as a whole file for a store.
-pub(super) fn whole(place: &Arc<dyn Volumes>, name: String, size: u64, digest: Digest) -> Whole {
+/// Returns the file `name` of `place` as a whole file for a store. `ends` are the ends of its frames.
+pub(super) fn whole(place: &Arc<dyn Volumes>, name: String, volume: &Volume, ends: Vec<u64>) -> Whole {
+    let Volume { size, digest, .. } = *volume;
     let body = AtPlace { place: Arc::clone(place), file: name.clone(), size, digest };
-    Whole { name, size, digest, body: Arc::new(body) }
+    Whole { name, size, digest, ends, body: Arc::new(body) }
 }
 
 impl Body for AtPlace {

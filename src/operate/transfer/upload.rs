@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::files::{is_own, whole};
 use crate::base::fault::{Class, Fault};
 use crate::bundle::format::manifest::{Form, MAX_MANIFEST};
+use crate::bundle::format::offsets::frame_ends;
 use crate::bundle::{Manifest, Name, open_at};
 use crate::content::store::{Finished, Small, Store as _};
 use crate::content::volumes::Volumes;
@@ -79,8 +80,10 @@ pub fn run(flow: &Flow, request: &Request) -> Result<Copied, Fault> {
     store.check().map_err(at_destination)?;
     flow.event(Event::Stage { name: request.stage, bytes, items: manifest.volumes.len() as u64 });
     let volumes: Vec<String> = (1..=manifest.volumes.len()).map(|number| name.volume(number)).collect();
-    for (volume, file) in manifest.volumes.iter().zip(&volumes) {
-        store.put(whole(source, file.clone(), volume.size, volume.digest)).map_err(told)?;
+    // Where the writer of the bundle ended its parts too, so that its own upload goes on here.
+    let ends = frame_ends(&manifest);
+    for ((volume, file), ends) in manifest.volumes.iter().zip(&volumes).zip(ends) {
+        store.put(whole(source, file.clone(), volume, ends)).map_err(told)?;
     }
     store.settle(&volumes).map_err(told)?;
     if let Some(missing) = missing_volumes(&**container, &manifest)?.first() {
@@ -183,7 +186,7 @@ fn missing_volumes(container: &dyn Container, manifest: &Manifest) -> Result<Vec
 }
 
 /// Returns the files of the bundle `name` in a container, to be read with up to `flow.jobs` requests
-/// at once.
+/// at once. Warns `flow` if the credential ends before they can be read.
 pub fn files(container: Arc<dyn Container>, name: &Name, flow: &Flow) -> Arc<dyn Volumes> {
-    Arc::new(ContainerVolumes::new(container, name.as_str(), flow.jobs))
+    Arc::new(ContainerVolumes::new(container, name.as_str(), flow.jobs).warning(flow.clone()))
 }

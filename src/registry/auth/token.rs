@@ -108,20 +108,7 @@ impl Auth {
     ) -> Result<Token, Trouble> {
         let home = http.base()?;
         let authority = escape(&origin::authority(realm));
-        let both_here =
-            origin::is_loopback(&origin::authority(&home)) && origin::is_loopback(&origin::authority(realm));
-        let plain = home.scheme() == "http" || both_here;
-        if realm.scheme() != "https" && !plain {
-            let what = differs(format_args!("token server {authority}"), "https", realm.scheme());
-            return Err(Trouble::last(http.error(Kind::Policy, what).help("the registry must name an https realm")));
-        }
-        if origin::is_forbidden(realm) {
-            let what = format_args!("token server {authority}: a link-local or metadata address");
-            return Err(Trouble::last(http.error(Kind::Policy, what).help("do not trust this registry")));
-        }
-        let mut realm = realm.clone();
-        let _ = realm.set_username("");
-        let _ = realm.set_password(None);
+        let mut realm = usable(http, &home, realm, &authority)?;
         let mut login = self.login(http, scopes.path())?;
         let trusted = Self::may_have_login(http, &home, &realm);
         if login.is_some() && !trusted {
@@ -183,6 +170,28 @@ impl Auth {
         let ends = now + granted.life().saturating_sub(MARGIN).max(Duration::from_secs(1));
         Ok(Token { header, ends })
     }
+}
+
+/// Returns the address of a token server without a user and a password in it. `home` is the
+/// registry's own address.
+///
+/// # Errors
+/// [`Kind::Policy`]: plain http away from loopback, or a forbidden address.
+fn usable(http: &Http, home: &Url, realm: &Url, authority: &str) -> Result<Url, Trouble> {
+    let both_here = origin::is_loopback(&origin::authority(home)) && origin::is_loopback(&origin::authority(realm));
+    let plain = home.scheme() == "http" || both_here;
+    if realm.scheme() != "https" && !plain {
+        let what = differs(format_args!("token server {authority}"), "https", realm.scheme());
+        return Err(Trouble::last(http.error(Kind::Policy, what).help("the registry must name an https realm")));
+    }
+    if origin::is_forbidden(realm) {
+        let what = format_args!("token server {authority}: a link-local or metadata address");
+        return Err(Trouble::last(http.error(Kind::Policy, what).help("do not trust this registry")));
+    }
+    let mut realm = realm.clone();
+    let _ = realm.set_username("");
+    let _ = realm.set_password(None);
+    Ok(realm)
 }
 
 /// Returns the form body of an OAuth2 refresh (distribution's "oauth2 token authentication").

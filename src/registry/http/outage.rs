@@ -92,7 +92,8 @@ impl Http {
         }
         let waited = self.settings.retry_for.as_secs();
         let what = if waited == 0 { error.what } else { format!("{}; waited {waited} s for it", error.what) };
-        Err((Error { what, ..error }, true))
+        let error = Error { what: what.clone(), ..error }.caused_by(what, "");
+        Err((error, true))
     }
 
     /// Asks the registry for a sign of life.

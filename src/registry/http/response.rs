@@ -143,14 +143,22 @@ impl Answer {
             _ if self.status == StatusCode::TOO_MANY_REQUESTS => "too many requests",
             _ => "expected success",
         };
-        let error = Error::new(
-            kind,
-            format!("registry {host}: {subject}: {found}, status {}{}", self.status.as_u16(), self.words()),
-        );
+        let status = self.status.as_u16();
+        let error = Error::new(kind, format!("registry {host}: {subject}: {found}, status {status}{}", self.words()));
+        // A login, or another address, would change all of these. What a login may do differs by name.
+        let error = match kind {
+            Kind::Denied if shut_out || self.status == StatusCode::UNAUTHORIZED => {
+                error.caused_by(format!("registry {host}: {found}, status {status}"), subject)
+            }
+            _ => error,
+        };
         match kind {
             Kind::Denied if shut_out => {
                 error.help(format!("allow this machine in the firewall of {host}, or use a proxy that it allows"))
             }
+            Kind::Denied if self.status == StatusCode::UNAUTHORIZED => error.help(format!(
+                "log in with `packmule login {host} -u USER`, or check that the login there is has this permission"
+            )),
             Kind::Denied => error.help(format!("check that the login for {host} exists and has this permission")),
             Kind::Absent => error.help("check the name; a registry may hide what the login has no access to"),
             _ => error,

@@ -46,6 +46,8 @@ pub enum BadSignature {
 pub enum Distrust {
     /// No signature is by a key of the policy.
     Unknown {
+        /// Keys that were given, with their names; empty with a policy file.
+        expected: Vec<String>,
         /// Key ids in the file.
         found: Vec<String>,
     },
@@ -58,8 +60,10 @@ pub enum Distrust {
     TooFew {
         /// Number that the policy requires.
         needed: usize,
-        /// Ids of the keys with valid signatures.
+        /// Keys with valid signatures, with their names.
         good: Vec<String>,
+        /// Keys that were given and have not signed, with their names.
+        missing: Vec<String>,
     },
     /// Too few distinct holders in the section for the channel.
     TooFewHolders {
@@ -98,13 +102,18 @@ impl Distrust {
     pub fn description(&self) -> Description {
         let subject = "signature file";
         match self {
-            Self::Unknown { found } => differs(subject, "a signature by a trusted key", found.join(", ")),
+            Self::Unknown { expected, found } if expected.is_empty() => {
+                differs(subject, "a signature by a trusted key", found.join(", "))
+            }
+            Self::Unknown { expected, found } => {
+                differs(subject, format_args!("a signature by {}", expected.join(" or ")), found.join(", "))
+            }
             Self::Ended { found } => {
                 let found = format_args!("only those of {}, whose `until` is over", found.join(", "));
                 differs(subject, "a signature by a key that still counts", found)
             }
-            Self::TooFew { needed, good } => {
-                let found = format_args!("{}: {}", good.len(), good.join(", "));
+            Self::TooFew { needed, good, missing } => {
+                let found = format_args!("{}, by {}; not by {}", good.len(), good.join(", "), missing.join(", "));
                 differs(subject, format_args!("signatures by {needed} trusted keys"), found)
             }
             Self::TooFewHolders { section, needed, found } => {
@@ -142,7 +151,7 @@ impl From<Refusal> for Fault {
                 (Class::Signature, "have it signed: `packmule sign BUNDLE --sign KEY`")
             }
             Refusal::Signature(_) => (Class::Signature, "do not use it; get the manifest and the signature file again"),
-            Refusal::Trust(Distrust::TooFewHolders { .. } | Distrust::NoRole { .. }) => {
+            Refusal::Trust(Distrust::TooFew { .. } | Distrust::TooFewHolders { .. } | Distrust::NoRole { .. }) => {
                 (Class::Trust, "have the others check and sign it: `packmule sign BUNDLE --sign KEY`")
             }
             Refusal::Trust(Distrust::Ended { .. }) => {

@@ -42,6 +42,8 @@ pub struct Policy {
     sections: Option<Sections>,
     // Keys of a policy file that have ended.
     ended: HashSet<String>,
+    // Names under which keys were given, by key id.
+    names: HashMap<String, String>,
     order: Option<Arc<dyn Order>>,
 }
 
@@ -104,13 +106,36 @@ impl Policy {
             return Err(PolicyError::Threshold { threshold, keys: keys.len() });
         }
         let keys = keys.into_iter().map(|key| (key.id().to_owned(), key)).collect();
-        Ok(Self { keys, threshold, sections: None, ended: HashSet::new(), order: None })
+        Ok(Self { keys, threshold, sections: None, ended: HashSet::new(), names: HashMap::new(), order: None })
     }
 
     /// Creates a policy with sections over `keys`, which are indexed by id. Those in `ended` have
     /// ended.
     fn of_sections(keys: HashMap<String, PublicKey>, sections: Sections, ended: HashSet<String>) -> Self {
-        Self { keys, threshold: 1, sections: Some(sections), ended, order: None }
+        Self { keys, threshold: 1, sections: Some(sections), ended, names: HashMap::new(), order: None }
+    }
+
+    /// Sets the names under which keys were given, by key id, for messages.
+    #[must_use]
+    pub fn with_names(mut self, names: HashMap<String, String>) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// Returns the given keys that are not among `good`, with their names. Empty for the keys of a
+    /// policy file, which need not all sign.
+    fn unsigned(&self, good: &[String]) -> Vec<String> {
+        if self.sections.is_some() {
+            return Vec::new();
+        }
+        let mut ids: Vec<&String> = self.keys.keys().filter(|id| !good.contains(id)).collect();
+        ids.sort();
+        ids.into_iter().map(|id| self.named(id)).collect()
+    }
+
+    /// Returns a key id with the name under which the key was given.
+    fn named(&self, id: &str) -> String {
+        self.names.get(id).map_or_else(|| id.to_owned(), |name| format!("{name} ({id})"))
     }
 
     /// Sets the check of the channel order.
@@ -177,15 +202,31 @@ impl Policy {
     /// # Errors
     /// [`Refusal`], of class signature before trust.
     pub fn judge_all(&self, statement: &[u8], envelopes: &[Envelope]) -> Result<Judgement, Refusal> {
+        self.judge_by(self.threshold, statement, envelopes)
+    }
+
+    /// Like [`Policy::judge`], but one signature under any of the keys is enough: for what a machine says of
+    /// its own work, not for bundles.
+    ///
+    /// # Errors
+    /// [`Refusal`], of class signature before trust.
+    pub fn vouches(&self, statement: &[u8], envelope: &Envelope) -> Result<Judgement, Refusal> {
+        self.judge_by(1, statement, std::slice::from_ref(envelope))
+    }
+
+    fn judge_by(&self, needed: usize, statement: &[u8], envelopes: &[Envelope]) -> Result<Judgement, Refusal> {
         let judgement = self.check(statement, envelopes)?;
         if judgement.good.is_empty() && !judgement.ended.is_empty() {
             return Err(Distrust::Ended { found: judgement.ended }.into());
         }
         if judgement.good.is_empty() {
-            return Err(Distrust::Unknown { found: judgement.unknown }.into());
+            let expected = self.unsigned(&[]);
+            return Err(Distrust::Unknown { expected, found: judgement.unknown }.into());
         }
-        if judgement.good.len() < self.threshold {
-            return Err(Distrust::TooFew { needed: self.threshold, good: judgement.good }.into());
+        if judgement.good.len() < needed {
+            let missing = self.unsigned(&judgement.good);
+            let good = judgement.good.iter().map(|id| self.named(id)).collect();
+            return Err(Distrust::TooFew { needed, good, missing }.into());
         }
         Ok(judgement)
     }

@@ -91,28 +91,12 @@ impl Runs {
     pub fn begin(&self, new: &New<'_>, now: Moment) -> Result<Held, Fault> {
         system::make_private_folders(&self.folder).map_err(|error| io_fault(&self.folder, &error))?;
         self.forget_oldest();
-        let (id, lock) = self.new_id(now)?;
+        let id = Id::after(self.ids()?.first(), now)?;
+        let lock = self.lock(&id)?;
         let run = Run::new(id, new.pipeline, new.kind, new.again_of.clone(), now);
         let held = Held { path: self.record(&run.id), run, _lock: lock };
         held.write()?;
         Ok(held)
-    }
-
-    /// Makes an id that no run has, and locks it.
-    fn new_id(&self, now: Moment) -> Result<(Id, Lock), Fault> {
-        let mut tries = 0;
-        loop {
-            let id = Id::new(now, self.ids()?.first())?;
-            match self.lock(&id) {
-                Ok(lock) if self.record(&id).symlink_metadata().is_err() => return Ok((id, lock)),
-                Err(fault) if fault.class != Class::Lock => return Err(fault),
-                // Another process begins a run in this second, and had the same thought.
-                Ok(_) | Err(_) if tries < 100 => tries += 1,
-                Ok(_) | Err(_) => {
-                    return Err(Fault::new(Class::Lock, "runs: too many begin at once").help("run it again"));
-                }
-            }
-        }
     }
 
     /// Goes on with a run that waits or was killed, under its id.

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_object_has_few_enough_blocks_and_all_ids_differ() {
+    fn t18_the_largest_object_has_few_enough_blocks_and_all_ids_differ() {
         let size = 4 << 40;
         let blocks = plan(size, &[], LEAST, "k", Digest::sha256(b"x"));
         assert!(blocks.len() as u64 <= MOST, "{}", blocks.len());

@@ -9,7 +9,7 @@ use super::blocks;
 use super::documents::Listed;
 use super::service::Service;
 use super::signer::Secret;
-use super::upload::upload;
+use super::upload::{MEMORY, upload};
 use crate::base::fault::escape;
 use crate::base::size;
 use crate::base::time::Moment;
@@ -19,6 +19,7 @@ use crate::network::access::Access;
 use crate::network::clients::Clients;
 use crate::network::rate::Limits;
 use crate::network::secrets::Redacted;
+use crate::storage::budget::Budget;
 use crate::storage::{Condition, Container, Needs, Object, Unfinished, Upload, Uploaded};
 
 /// Bytes per second that an upload or download is assumed to reach without a limit, for the warning
@@ -42,6 +43,7 @@ pub struct Azure {
     service: Service,
     clients: Arc<Clients>,
     least: u64,
+    memory: Arc<Budget>,
 }
 
 impl Azure {
@@ -55,7 +57,7 @@ impl Azure {
         let secrets = Arc::clone(&clients.settings().secrets);
         let flow = flow.with_events(|events| Arc::new(Redacted { events, secrets }));
         let service = Service::new(address, access, Arc::clone(&clients), flow, &limits, retries)?;
-        Ok(Self { service, clients, least: blocks::LEAST })
+        Ok(Self { service, clients, least: blocks::LEAST, memory: Budget::new(MEMORY) })
     }
 
     /// Sets the least size of a block in bytes, 16 MiB otherwise. Uploads with other sizes do not use
@@ -173,7 +175,7 @@ impl Container for Azure {
     }
 
     fn upload(&self, wanted: &Upload<'_>, flow: &Flow) -> Result<Uploaded, Error> {
-        self.told(upload(&self.service, wanted, self.least, flow))
+        self.told(upload(&self.service, wanted, self.least, &self.memory, flow))
     }
 
     fn remove(&self, name: &str) -> Result<(), Error> {

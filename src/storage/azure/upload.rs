@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use md5::{Digest as _, Md5};
 
@@ -18,15 +18,22 @@ use crate::base::lock::{into_inner, lock};
 use crate::content::checked::read_some;
 use crate::content::{Error, Kind};
 use crate::flow::{Event, Flow, NoThread, start_some};
+use crate::storage::budget::{Budget, Held};
 use crate::storage::{Condition, Object, Upload, Uploaded};
 
-/// Bytes of blocks that are in memory at once.
-const MEMORY: u64 = 112 << 20;
+/// Bytes of blocks that are in memory at once, for all uploads of a container.
+pub(super) const MEMORY: u64 = 112 << 20;
 /// Bytes that are read at once for hashing.
 const STEP: usize = 1 << 20;
 
-/// Uploads an object; blocks have at least `least` bytes.
-pub(super) fn upload(service: &Service, upload: &Upload<'_>, least: u64, flow: &Flow) -> Result<Uploaded, Error> {
+/// Uploads an object; blocks have at least `least` bytes, and share `memory` with other uploads.
+pub(super) fn upload(
+    service: &Service,
+    upload: &Upload<'_>,
+    least: u64,
+    memory: &Arc<Budget>,
+    flow: &Flow,
+) -> Result<Uploaded, Error> {
     let there = service.described(upload.name)?.filter(|object| object.size == upload.size && object.size > 0);
     // A body that can be read only once must be sent now.
     if let Some(md5) = there.and_then(|object| object.md5).filter(|_| !upload.body.is_once())
@@ -36,9 +43,8 @@ pub(super) fn upload(service: &Service, upload: &Upload<'_>, least: u64, flow: &
         return Ok(Uploaded { sent: 0, kept: upload.size });
     }
     if upload.size <= least {
-        let mut content = Vec::new();
         let mut reader = open(upload)?;
-        fill(service, upload, &mut reader, upload.size, &mut content)?;
+        let content = filled(service, upload, &mut reader, upload.size)?;
         ended(service, upload, &mut reader)?;
         let object = service.put_whole(upload.name, &content.into(), &Condition::Any)?;
         flow.event(Event::Bytes(upload.size));
@@ -54,7 +60,7 @@ pub(super) fn upload(service: &Service, upload: &Upload<'_>, least: u64, flow: &
     }
     let sizes: HashMap<&str, u64> = there.uncommitted.iter().map(|block| (block.id.as_str(), block.size)).collect();
     let kept: Vec<bool> = plan.iter().map(|block| sizes.get(block.id.as_str()) == Some(&block.length)).collect();
-    let (md5, done) = sent(service, upload, &plan, &kept, flow)?;
+    let (md5, done) = sent(service, upload, &plan, &kept, memory, flow)?;
     let ids = plan.iter().map(|block| block.id.as_str());
     let object = service.commit(upload.name, ids, upload.size, md5, &Condition::Any)?;
     compare(service, upload, &object)?;
@@ -85,22 +91,16 @@ fn open<'a>(upload: &'a Upload<'_>) -> Result<Box<dyn Read + Send + 'a>, Error> 
     upload.body.open().map_err(|error| Error::from_io(escape(upload.name), error))
 }
 
-/// Appends `length` bytes of the content to `buffer`.
-fn fill(
-    service: &Service,
-    upload: &Upload<'_>,
-    reader: &mut dyn Read,
-    length: u64,
-    buffer: &mut Vec<u8>,
-) -> Result<(), Error> {
+/// Reads `length` bytes of the content.
+fn filled(service: &Service, upload: &Upload<'_>, reader: &mut dyn Read, length: u64) -> Result<Vec<u8>, Error> {
     let length = usize::try_from(length).map_err(|_| {
         service
             .error(Kind::Refused, format_args!("object {}: too large for this machine's memory", escape(upload.name)))
     })?;
-    buffer.resize(length, 0);
+    let mut content = vec![0; length];
     let mut filled = 0;
     while filled < length {
-        match read_some(reader, &mut buffer[filled..]).map_err(|error| Error::from_io(escape(upload.name), error))? {
+        match read_some(reader, &mut content[filled..]).map_err(|error| Error::from_io(escape(upload.name), error))? {
             0 => {
                 let what = format_args!("object {}: expected {} bytes, found fewer", escape(upload.name), upload.size);
                 return Err(service.error(Kind::Mismatch, what));
@@ -108,7 +108,7 @@ fn fill(
             count => filled += count,
         }
     }
-    Ok(())
+    Ok(content)
 }
 
 /// Reads to the end, where the content is checked.
@@ -142,6 +142,7 @@ fn sent(
     upload: &Upload<'_>,
     plan: &[Block],
     kept: &[bool],
+    memory: &Arc<Budget>,
     flow: &Flow,
 ) -> Result<([u8; 16], Uploaded), Error> {
     let largest = plan.iter().map(|block| block.length).max().unwrap_or(1);
@@ -150,13 +151,16 @@ fn sent(
     let threads = flow.jobs.min(together).clamp(1, plan.len().max(1));
     let bytes = AtomicU64::new(0);
     let failed: Mutex<Option<Error>> = Mutex::default();
-    let (sender, receiver) = sync_channel::<(&Block, Vec<u8>)>(0);
+    let (sender, receiver) = sync_channel::<Filled<'_>>(0);
     let receiver = Mutex::new(receiver);
     let work = || send_all(service, upload, &receiver, &failed, &bytes, flow);
     let read = std::thread::scope(|scope| {
         // All end when the sender is dropped, or when one of them fails.
         let read = match start_some(scope, threads, work) {
-            Ok(_) => read_all(service, upload, plan, kept, flow, &failed, &sender),
+            Ok(_) => {
+                let reading = Reading { service, upload, memory, flow, failed: &failed, sender: &sender };
+                reading.all(plan.iter().zip(kept.iter().copied()))
+            }
             Err(none) => Err(Error::new(Kind::Io, none.to_string()).help(NoThread::HELP)),
         };
         drop(sender);
@@ -172,7 +176,7 @@ fn sent(
 fn send_all(
     service: &Service,
     upload: &Upload<'_>,
-    receiver: &Mutex<Receiver<(&Block, Vec<u8>)>>,
+    receiver: &Mutex<Receiver<Filled<'_>>>,
     failed: &Mutex<Option<Error>>,
     bytes: &AtomicU64,
     flow: &Flow,
@@ -180,7 +184,7 @@ fn send_all(
     loop {
         // Locked while waiting: whoever has the lock gets the next block.
         let next = lock(receiver).recv();
-        let Ok((block, content)) = next else { return };
+        let Ok(Filled { block, content, held }) = next else { return };
         if lock(failed).is_some() {
             // Taken so that the reader is never left waiting.
             continue;
@@ -194,37 +198,52 @@ fn send_all(
                 lock(failed).get_or_insert_with(|| failure.into());
             }
         }
+        drop(held);
     }
 }
 
-fn read_all<'a>(
-    service: &Service,
-    upload: &Upload<'_>,
-    plan: &'a [Block],
-    kept: &[bool],
-    flow: &Flow,
-    failed: &Mutex<Option<Error>>,
-    sender: &SyncSender<(&'a Block, Vec<u8>)>,
-) -> Result<([u8; 16], u64), Error> {
-    let mut reader = open(upload)?;
-    let (mut hash, mut of_kept) = (Md5::new(), 0);
-    for (block, is_kept) in plan.iter().zip(kept) {
-        flow.check()?;
-        if lock(failed).is_some() {
-            break;
+/// A block with its content.
+struct Filled<'a> {
+    block: &'a Block,
+    content: Vec<u8>,
+    held: Held,
+}
+
+/// Reads the content of an upload and passes the blocks that are to be sent.
+struct Reading<'a, 'b> {
+    service: &'a Service,
+    upload: &'a Upload<'a>,
+    memory: &'a Arc<Budget>,
+    flow: &'a Flow,
+    failed: &'a Mutex<Option<Error>>,
+    sender: &'a SyncSender<Filled<'b>>,
+}
+
+impl<'b> Reading<'_, 'b> {
+    /// Reads all blocks, each with whether the service has it. Returns the MD5 of the content and the
+    /// bytes of the blocks that are kept.
+    fn all(&self, blocks: impl Iterator<Item = (&'b Block, bool)>) -> Result<([u8; 16], u64), Error> {
+        let Self { service, upload, flow, .. } = *self;
+        let mut reader = open(upload)?;
+        let (mut hash, mut of_kept) = (Md5::new(), 0);
+        for (block, is_kept) in blocks {
+            flow.check()?;
+            if lock(self.failed).is_some() {
+                break;
+            }
+            let held = self.memory.take(block.length, flow)?;
+            let content = filled(service, upload, &mut reader, block.length)?;
+            if block.offset + block.length == upload.size {
+                ended(service, upload, &mut reader)?;
+            }
+            hash.update(&content);
+            if is_kept {
+                of_kept += block.length;
+                flow.event(Event::Bytes(block.length));
+            } else if self.sender.send(Filled { block, content, held }).is_err() {
+                break;
+            }
         }
-        let mut content = Vec::new();
-        fill(service, upload, &mut reader, block.length, &mut content)?;
-        if block.offset + block.length == upload.size {
-            ended(service, upload, &mut reader)?;
-        }
-        hash.update(&content);
-        if *is_kept {
-            of_kept += block.length;
-            flow.event(Event::Bytes(block.length));
-        } else if sender.send((block, content)).is_err() {
-            break;
-        }
+        Ok((hash.finalize().into(), of_kept))
     }
-    Ok((hash.finalize().into(), of_kept))
 }

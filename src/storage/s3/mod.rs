@@ -223,6 +223,11 @@ impl Product for S3 {
     fn dialect(&self) -> Dialect {
         Dialect::Aws
     }
+
+    fn may_tell_md5(&self) -> bool {
+        // Amazon's never do.
+        self.settings.endpoint.is_some()
+    }
 }
 
 #[cfg(test)]

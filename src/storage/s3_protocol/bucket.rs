@@ -17,6 +17,11 @@ use crate::network::pace::Pace;
 use crate::network::rate::Limits;
 use crate::network::runtime::Runtime;
 use crate::network::secrets::Secrets;
+use crate::storage::budget::Budget;
+
+/// Bytes of parts that are in memory at once, for all uploads of a bucket, where parts are small
+/// enough.
+pub(super) const BUDGET: u64 = 128 << 20;
 
 /// Parts of the network that all buckets of a run share.
 #[derive(Clone)]
@@ -49,6 +54,8 @@ pub struct Bucket {
     pub(super) names: Names,
     pub(super) address: Url,
     pub(super) journals: Option<PathBuf>,
+    /// Memory for parts.
+    pub(super) memory: Arc<Budget>,
     secrets: Arc<Secrets>,
 }
 
@@ -71,7 +78,8 @@ impl Bucket {
         };
         let names = Names::new(&place.shown, &place.prefix);
         let secrets = Arc::clone(&network.clients.settings().secrets);
-        Ok(Self { exchange, names, address: place.address, journals: place.journals, secrets })
+        let memory = Budget::new(BUDGET);
+        Ok(Self { exchange, names, address: place.address, journals: place.journals, memory, secrets })
     }
 
     /// Removes secrets from an error: a server may answer with what it was sent.

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::record::{Record, Reply};
-use super::refusal::{self, Refusal};
+use super::refusal::{self, Asked, Refusal};
 use super::service::Service;
-use super::store::{Opened, Product};
+use super::store::{Opened, Product, Signer};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::{Cancelled, Event, Flow};
@@ -141,6 +141,7 @@ impl Exchange {
         self.pace.hold(self.flow())?;
         let permit = self.pace.enter(self.flow()).map_err(Error::from)?;
         let record = Record::sending(step.md5);
+        let is_anonymous = matches!(opened.signer, Signer::Nobody);
         let outcome = self.watched(step, &record, work(opened));
         drop(permit);
         match outcome? {
@@ -148,7 +149,10 @@ impl Exchange {
                 self.pace.well(self.flow(), &step.subject);
                 Ok((value, record.reply()))
             }
-            Err(error) => Err(refusal::refusal(step.subject, &self.home, record.reply(), &error)),
+            Err(error) => {
+                let asked = Asked { home: &self.home, is_anonymous };
+                Err(refusal::refusal(step.subject, asked, record.reply(), &error))
+            }
         }
     }
 

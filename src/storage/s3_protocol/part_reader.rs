@@ -17,8 +17,13 @@ pub(super) fn part_size(size: u64) -> u64 {
 }
 
 /// Reads the parts of an object in order and passes them to `each`, until it returns `false`. The last part passes only
-/// if the whole content is right.
-pub(super) fn read(upload: &Upload<'_>, part: u64, mut each: impl FnMut(usize, Vec<u8>) -> bool) -> Result<(), Error> {
+/// if the whole content is right. Before a part is read, `room` waits for memory of its size, which goes with it.
+pub(super) fn read<Room>(
+    upload: &Upload<'_>,
+    part: u64,
+    room: impl Fn(u64) -> Result<Room, Error>,
+    mut each: impl FnMut(usize, Vec<u8>, Room) -> bool,
+) -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::from_io(upload.name, error);
     let wrong = |found: &str| {
         Error::new(Kind::Mismatch, format!("{}: expected {} bytes, found {found}", upload.name, upload.size))
@@ -28,6 +33,7 @@ pub(super) fn read(upload: &Upload<'_>, part: u64, mut each: impl FnMut(usize, V
     let mut index = 0;
     loop {
         let length = usize::try_from(left.min(part)).map_err(|_| wrong("more than this machine can hold"))?;
+        let held = room(length as u64)?;
         let mut content = vec![0; length];
         let mut filled = 0;
         while filled < length {
@@ -40,7 +46,7 @@ pub(super) fn read(upload: &Upload<'_>, part: u64, mut each: impl FnMut(usize, V
         if left == 0 && reader.read(&mut [0]).map_err(failed)? > 0 {
             return Err(wrong("more"));
         }
-        if !each(index, content) || left == 0 {
+        if !each(index, content, held) || left == 0 {
             return Ok(());
         }
         index += 1;
@@ -51,10 +57,15 @@ pub(super) fn read(upload: &Upload<'_>, part: u64, mut each: impl FnMut(usize, V
 pub(super) fn content(upload: &Upload<'_>, part: u64, wanted: usize) -> Result<Option<[u8; 16]>, Error> {
     let mut found = None;
     if !upload.body.is_once() {
-        read(upload, part, |index, content| {
-            found = (index == wanted).then(|| sums::md5(&content));
-            index < wanted
-        })?;
+        read(
+            upload,
+            part,
+            |_| Ok(()),
+            |index, content, ()| {
+                found = (index == wanted).then(|| sums::md5(&content));
+                index < wanted
+            },
+        )?;
     }
     Ok(found)
 }
@@ -64,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_few_and_large_enough() {
+    fn t18_objects_of_any_size_have_few_enough_parts() {
         assert_eq!(part_size(0), 8 << 20);
         assert_eq!(part_size(9000 * (8 << 20)), 8 << 20);
         for size in [9000 * (8 << 20) + 1, 5 << 40, u64::MAX / 2] {

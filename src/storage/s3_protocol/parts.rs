@@ -8,19 +8,18 @@ use bytes::Bytes;
 use object_store::PutPayload;
 use object_store::path::Path;
 
-use super::bucket::Bucket;
+use super::bucket::{BUDGET, Bucket};
 use super::exchange::Step;
 use super::part_reader::read;
 use super::refusal::Refusal;
 use super::session::{Known, Session};
+use super::store::Dialect;
 use super::sums::{self, Crc32c};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::{self, Event, Flow};
 use crate::storage::Upload;
-
-/// Bytes of parts that are in memory at once, where parts are small enough.
-const BUDGET: u64 = 128 << 20;
+use crate::storage::budget::Held;
 
 /// Outcome of sending the parts of an upload.
 #[derive(Debug, Default)]
@@ -29,7 +28,14 @@ pub(super) struct Passed {
     pub parts: Vec<Known>,
     /// Bytes that were sent.
     pub sent: u64,
-    /// CRC-32C of the content.
+    /// Sums of the content.
+    pub sums: Whole,
+}
+
+/// Sums of the whole content, as far as the store may tell them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Whole {
+    pub md5: Option<[u8; 16]>,
     pub crc32c: Option<u32>,
 }
 
@@ -73,7 +79,7 @@ impl Bucket {
             sent: Mutex::default(),
             failed: Mutex::default(),
         };
-        let crc32c = sending.run(part)?;
+        let sums = sending.run(part)?;
         if let Some(refusal) = lock(&sending.failed).take() {
             return Err(refusal);
         }
@@ -86,49 +92,59 @@ impl Bucket {
             )));
         }
         let sent = *lock(&sending.sent);
-        Ok(Passed { parts, sent, crc32c })
+        Ok(Passed { parts, sent, sums })
     }
 }
 
 impl Sending<'_> {
     /// Reads the parts, sends them by several threads, and waits for these.
-    fn run(&self, part: u64) -> Result<Option<u32>, Refusal> {
+    fn run(&self, part: u64) -> Result<Whole, Refusal> {
         // One more is being read.
         let room = usize::try_from((BUDGET / part).saturating_sub(1)).unwrap_or(1).max(1);
         let threads = self.flow.jobs.min(room);
         let (sender, receiver) = sync_channel(0);
         let receiver = Mutex::new(receiver);
         let work = || self.work(&receiver);
-        let mut crc = Crc32c::new();
+        let memory = &self.bucket.memory;
+        let product = &self.bucket.exchange.product;
+        let mut crc = (product.dialect() == Dialect::Google).then(Crc32c::new);
+        let mut md5 = product.may_tell_md5().then(sums::Pieces::default);
         let read = std::thread::scope(|scope| {
             let started = flow::start_some(scope, threads, work);
             if let Err(none) = started {
                 return Err(Error::new(Kind::Io, none.to_string()).help(flow::NoThread::HELP));
             }
-            let read = read(self.upload, part, |index, content| {
-                crc.update(&content);
+            let take = |bytes| memory.take(bytes, self.flow);
+            let read = read(self.upload, part, take, |index, content, held| {
+                if let Some(crc) = &mut crc {
+                    crc.update(&content);
+                }
+                if let Some(md5) = &mut md5 {
+                    md5.update(&content);
+                }
                 lock(&self.failed).is_none()
                     && !self.flow.is_cancelled()
-                    && sender.send((index, Bytes::from(content))).is_ok()
+                    && sender.send((index, Bytes::from(content), held)).is_ok()
             });
             drop(sender);
             read
         });
         read?;
-        Ok(crc.finish())
+        Ok(Whole { md5: md5.map(sums::Pieces::finish), crc32c: crc.and_then(|crc| crc.finish()) })
     }
 
     /// Sends parts until there are no more.
-    fn work(&self, receiver: &Mutex<Receiver<(usize, Bytes)>>) {
+    fn work(&self, receiver: &Mutex<Receiver<(usize, Bytes, Held)>>) {
         loop {
             let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok((index, content)) = next else { return };
+            let Ok((index, content, held)) = next else { return };
             if lock(&self.failed).is_some() {
                 continue;
             }
             if let Err(refusal) = self.pass(index, content) {
                 lock(&self.failed).get_or_insert(refusal);
             }
+            drop(held);
         }
     }
 

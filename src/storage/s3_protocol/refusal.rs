@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::record::Reply;
+use super::service::is_metadata;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 use crate::network::fate::Fate;
@@ -68,16 +69,26 @@ const ENDED: [&str; 4] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"
 const DAMAGED: [&str; 5] =
     ["BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "RequestTimeout", "InvalidDigest"];
 
-/// Converts the reply to a failed step. `home` is the host of the store.
-pub fn refusal(subject: &str, home: &str, reply: Reply, source: &object_store::Error) -> Refusal {
+/// The store that a step was about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its host and port.
+    pub home: &'a str,
+    /// Whether requests to it have no login.
+    pub is_anonymous: bool,
+}
+
+/// Converts the reply to a failed step.
+pub fn refusal(subject: &str, asked: Asked<'_>, reply: Reply, source: &object_store::Error) -> Refusal {
     if let Some(error) = reply.barred {
         return Refusal::last(error);
     }
     // A token or metadata service was asked, not the store.
-    let elsewhere = !reply.host.is_empty() && reply.host != home;
+    let elsewhere = !reply.host.is_empty() && reply.host != asked.home;
     let place = if elsewhere { format!("credentials from {}", escape(&reply.host)) } else { subject.to_owned() };
     if let Some((fate, text)) = reply.broken {
-        return broken(&place, fate, &text);
+        let refusal = broken(&place, fate, &text);
+        return if elsewhere { without_credentials(refusal, is_metadata(&reply.host)) } else { refusal };
     }
     let Some(status) = reply.status else {
         return Refusal::last(unsent(subject, source));
@@ -119,6 +130,9 @@ pub fn refusal(subject: &str, home: &str, reply: Reply, source: &object_store::E
             let help = match code.as_str() {
                 "RequestTimeTooSkewed" => "set the clock of this machine",
                 "SignatureDoesNotMatch" | "InvalidAccessKeyId" => "check the access key and its secret",
+                _ if asked.is_anonymous => {
+                    "the bucket is not open to everyone: name a credential in the [storage] table instead of anonymous"
+                }
                 _ => {
                     "check the credentials and their rights; a store that may not be listed says this of an absent object too"
                 }
@@ -140,6 +154,15 @@ pub fn refusal(subject: &str, home: &str, reply: Reply, source: &object_store::E
 
 /// Advice for credentials that have ended.
 const RENEW: &str = "get new credentials: these have ended or are unknown";
+
+/// Adds advice to the failure of a service that gives credentials. Machines outside a cloud have no
+/// metadata service, so that it is not asked again.
+fn without_credentials(refusal: Refusal, is_metadata: bool) -> Refusal {
+    let help =
+        "name a credential in the [storage] table, or set anonymous = true there if the bucket is open to everyone";
+    let error = refusal.error.help(help);
+    Refusal { again: refusal.again && !is_metadata, error, ..refusal }
+}
 
 fn unsent(subject: &str, source: &object_store::Error) -> Error {
     // Nothing was sent: the credentials could not be made, or the name is not possible. The texts of the library
@@ -175,11 +198,13 @@ mod tests {
     use super::super::documents::Refused;
     use super::*;
 
+    const STORE: Asked<'_> = Asked { home: "h", is_anonymous: false };
+
     fn refused(status: u16, code: &str) -> Refusal {
         let refused = Some(Refused { code: code.to_owned(), message: "why".to_owned() });
         let reply = Reply { host: "h".to_owned(), status: Some(status), refused, ..Reply::default() };
         let source = object_store::Error::NotImplemented { operation: String::new(), implementer: String::new() };
-        refusal("s3://b/n", "h", reply, &source)
+        refusal("s3://b/n", STORE, reply, &source)
     }
 
     #[test]
@@ -212,8 +237,18 @@ mod tests {
     fn the_failing_step_is_named() {
         let source = object_store::Error::NotImplemented { operation: String::new(), implementer: String::new() };
         let reply = Reply { host: "sts.example".to_owned(), status: Some(403), ..Reply::default() };
-        let error = refusal("s3://b/n", "h", reply, &source).error;
+        let error = refusal("s3://b/n", STORE, reply, &source).error;
         assert!(error.what.starts_with("credentials from sts.example"), "{error}");
+        for (host, again) in [("169.254.169.254", false), ("metadata.google.internal", false), ("sts.example", true)] {
+            let broken = Some((Fate::Closed, "closed".to_owned()));
+            let refused =
+                refusal("s3://b/n", STORE, Reply { host: host.to_owned(), broken, ..Reply::default() }, &source);
+            assert_eq!(refused.again, again, "{host}");
+            assert!(refused.error.help.is_some_and(|help| help.contains("anonymous = true")), "{host}");
+        }
+        let reply = Reply { host: "h".to_owned(), status: Some(403), ..Reply::default() };
+        let open = refusal("s3://b/n", Asked { is_anonymous: true, ..STORE }, reply, &source);
+        assert!(open.error.help.is_some_and(|help| help.contains("not open to everyone")));
         assert_eq!(refused(403, "AccessDenied").error.what, "s3://b/n: refused, status 403 AccessDenied: why");
     }
 }

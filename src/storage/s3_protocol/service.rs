@@ -31,6 +31,11 @@ const MOST: usize = 8 << 20;
 const MOST_REFUSED: usize = 64 << 10;
 /// Addresses of metadata services, which speak plain http on the machine's own network.
 const METADATA: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "metadata.google.internal"];
+/// Returns whether a host, with or without a port, is a metadata service.
+pub fn is_metadata(host: &str) -> bool {
+    METADATA.contains(&host.split(':').next().unwrap_or(host))
+}
+
 /// `Content-MD5`, RFC 1864.
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 

@@ -23,6 +23,12 @@ pub trait Product: Send + Sync {
 
     /// Returns how conditions and checksums are written.
     fn dialect(&self) -> Dialect;
+
+    /// Returns whether an object that was uploaded in parts may have the MD5 of the whole as its
+    /// `ETag`, as some compatible stores give it.
+    fn may_tell_md5(&self) -> bool {
+        false
+    }
 }
 
 /// How conditions and checksums are written.

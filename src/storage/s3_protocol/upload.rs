@@ -10,7 +10,7 @@ use super::bucket::Bucket;
 use super::exchange::{Step, Tries};
 use super::objects::{Found, differs};
 use super::part_reader;
-use super::parts::Passed;
+use super::parts::{Passed, Whole};
 use super::refusal::Refusal;
 use super::session::{self, Session};
 use super::store::Dialect;
@@ -39,12 +39,17 @@ impl Expected {
             return Ok(None);
         }
         let (mut parts, mut whole, mut crc) = (Vec::new(), sums::Pieces::default(), Crc32c::new());
-        part_reader::read(upload, part, |_, content| {
-            crc.update(&content);
-            whole.update(&content);
-            parts.push(sums::md5(&content));
-            true
-        })?;
+        part_reader::read(
+            upload,
+            part,
+            |_| Ok(()),
+            |_, content, ()| {
+                crc.update(&content);
+                whole.update(&content);
+                parts.push(sums::md5(&content));
+                true
+            },
+        )?;
         Ok(Some(Self { parts, whole: Some(whole.finish()), crc32c: crc.finish() }))
     }
 }
@@ -63,10 +68,15 @@ impl Bucket {
         }
         if upload.size <= part {
             let mut whole = Vec::new();
-            part_reader::read(upload, part, |_, content| {
-                whole = content;
-                true
-            })?;
+            part_reader::read(
+                upload,
+                part,
+                |_| Ok(()),
+                |_, content, ()| {
+                    whole = content;
+                    true
+                },
+            )?;
             self.put_checked(upload.name, &whole, &PutMode::Overwrite, &session::attributes(upload))?;
             flow.event(Event::Bytes(upload.size));
             return Ok(Uploaded { sent: upload.size, kept: 0 });
@@ -137,7 +147,8 @@ impl Bucket {
     ) -> Result<u64, Refusal> {
         let passed = self.send_parts(upload, part, session, reported, flow)?;
         let parts = passed.parts.iter().map(|part| part.md5).collect();
-        let expected = Expected { parts, whole: None, crc32c: passed.crc32c };
+        let Whole { md5, crc32c } = passed.sums;
+        let expected = Expected { parts, whole: md5, crc32c };
         self.complete(upload, session, &passed, &expected)?;
         self.compare(upload, part, &expected)?;
         Ok(passed.sent)

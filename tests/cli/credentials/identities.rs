@@ -149,7 +149,7 @@ fn t16_check_says_which_step_failed() {
         state.signatures = [signature.to_owned()].into();
         state.denied = denied.iter().map(|service| (APPLICATION.to_owned(), *service)).collect();
     };
-    let sas = "?sv=2021-12-02&sp=rl&sig=canary-signature";
+    let sas = "?sv=2021-12-02&sr=c&sp=rl&se=2099-01-01&sig=canary-signature";
     let first = [("secret", true), ("token", true), ("token", true)];
     let vault = [("token", true), ("vault right", true), ("secret", true)];
     let check = |code: i32, expected: &[&[(&str, bool)]]| {
@@ -192,7 +192,12 @@ fn t16_no_output_shows_a_secret() {
             cloud.secret("sas"),
         ),
     );
-    cloud.state.lock().unwrap().secrets.insert("sas".to_owned(), vec!["sv=1&sig=canary-signature-7781".to_owned()]);
+    cloud
+        .state
+        .lock()
+        .unwrap()
+        .secrets
+        .insert("sas".to_owned(), vec!["sv=1&sr=c&sp=rl&se=2099-01-01&sig=canary-signature-7781".to_owned()]);
     for denied in [&[][..], &["vault"], &["storage"], &["registry"]] {
         cloud.state.lock().unwrap().denied = denied.iter().map(|one| (APPLICATION.to_owned(), *one)).collect();
         for args in [

@@ -60,8 +60,11 @@ fn t15_a_rotated_signature_is_read_again_after_a_403() {
     );
     {
         let mut state = cloud.state.lock().unwrap();
-        let values = ["sv=1&sig=canary-old", "sv=1&sig=canary-old", "sv=1&sig=canary-new"];
-        state.secrets.insert("sas".to_owned(), values.map(str::to_owned).into());
+        let values = ["old", "old", "new"];
+        state.secrets.insert(
+            "sas".to_owned(),
+            values.map(|one| format!("sv=1&sr=c&sp=rl&se=2099-01-01&sig=canary-{one}")).into(),
+        );
         state.signatures.insert("canary-new".to_owned());
     }
     // The check reads it once for the step `secret`; then the container refuses the old one.

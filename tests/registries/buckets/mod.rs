@@ -4,7 +4,6 @@
 mod access;
 mod faults;
 mod google;
-mod proxy;
 mod resumed;
 mod stores;
 mod strangers;
@@ -26,6 +25,7 @@ use packmule::storage::{Bucket, Network, s3};
 use zeroize::Zeroizing;
 
 use super::hosts::{Counting, Heard, address};
+use super::proxy;
 
 /// User of the strict store.
 const USER: &str = "mule";

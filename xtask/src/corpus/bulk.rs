@@ -42,8 +42,13 @@ pub fn set(dir: &Path) -> Result<(), Failed> {
 
 /// Builds one image with a single layer of 2 GiB.
 pub fn large(dir: &Path) -> Result<(), Failed> {
+    single(dir, 2048)
+}
+
+/// Builds one image with a single layer of `mib` MiB.
+pub fn single(dir: &Path, mib: u64) -> Result<(), Failed> {
     let mut layout = Layout::new(dir)?;
-    let layers = [layer(&mut layout, dir, 1, 2048 * MIB)?];
+    let layers = [layer(&mut layout, dir, 1, mib * MIB)?];
     let image = recipe::image(&mut layout, "amd64", &layers, "bench large")?;
     layout.publish("bench/large", Some("1.0"), &image, Kind("image"), None);
     layout.finish()
@@ -66,6 +71,16 @@ pub fn many(dir: &Path) -> Result<(), Failed> {
         (0..16).map(|seed| holes(&mut layout, dir, 100 + seed, 2 << 30, 256 << 20)).collect();
     let image = recipe::image(&mut layout, "amd64", &layers?, "bench many")?;
     layout.publish("bench/many", Some("1.0"), &image, Kind("image"), None);
+    layout.finish()
+}
+
+/// Builds one image with 48 layers of 32 MiB.
+pub fn even(dir: &Path) -> Result<(), Failed> {
+    let mut layout = Layout::new(dir)?;
+    let layers: Result<Vec<Layer>, Failed> =
+        (0..48).map(|seed| layer(&mut layout, dir, 300 + seed, 32 * MIB)).collect();
+    let image = recipe::image(&mut layout, "amd64", &layers?, "bench even")?;
+    layout.publish("bench/even", Some("1.0"), &image, Kind("image"), None);
     layout.finish()
 }
 

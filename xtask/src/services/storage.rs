@@ -32,8 +32,8 @@ pub fn start(running: &mut Services, tools: &Tools) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Starts `rclone serve s3` on an empty folder with one bucket.
-fn rclone(running: &mut Services, tools: &Tools, secret: &str) -> Result<SocketAddr, Failed> {
+/// Starts `rclone serve s3` with one bucket, a folder of the services.
+pub fn rclone(running: &mut Services, tools: &Tools, secret: &str) -> Result<SocketAddr, Failed> {
     let address = free()?;
     let store = running.store("rclone");
     std::fs::create_dir_all(store.join(BUCKET))?;

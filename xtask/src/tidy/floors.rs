@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 /// Every top-level module of `src/`, by floor.
 pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "base"]),
-    (1, &["closure", "flow", "system", "toml_file"]),
+    (1, &["closure", "flow", "system", "toml_file", "yaml"]),
     (2, &["content", "outfile", "program", "signing"]),
     (3, &["network"]),
     // Places, and the formats of files next to a bundle.

@@ -13,7 +13,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("rpassword", &["cli"]),
-    ("granit_parser", &["decide"]),
+    ("granit_parser", &["yaml"]),
     ("toml", &["cli", "decide", "signing", "toml_file"]),
     ("toml_edit", &["cli"]),
     ("reqwest", &["identity", "network", "registry", "storage"]),

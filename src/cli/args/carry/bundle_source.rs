@@ -45,6 +45,11 @@ impl Bundles {
         Ok((number, &self.0[number].1))
     }
 
+    /// Returns the bundle with an index.
+    pub fn get(&self, number: usize) -> Option<&Trusted> {
+        self.0.get(number).map(|(_, bundle)| &**bundle)
+    }
+
     /// Returns whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -32,6 +32,11 @@ impl Layouts {
         Ok((number, &self.0[number].1))
     }
 
+    /// Returns the layout with an index.
+    pub fn get(&self, number: usize) -> Option<&Layout> {
+        self.0.get(number).map(|(_, layout)| &**layout)
+    }
+
     /// Returns the layouts with their paths.
     pub fn into_inner(self) -> Vec<(PathBuf, Arc<Layout>)> {
         self.0

@@ -28,8 +28,7 @@ pub struct Lists {
     /// Place of images in custom resources, besides every image: and well-known ones; repeatable
     #[arg(long = "image-path", value_name = "[KIND:]PATH", requires = "list_files")]
     image_paths: Vec<String>,
-    /// Take also the images that selected charts in registries list: Artifact Hub's annotation and
-    /// values
+    /// Take also the images that selected charts list: Artifact Hub's annotation and values
     #[arg(long)]
     with_images: bool,
 }
@@ -82,25 +81,57 @@ impl Lists {
         let mut all = Vec::new();
         for (file, format) in self.list_files.iter().zip(formats) {
             let name = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
-            let bytes = bytes(file, session).map_err(|error| {
-                Fault::new(Class::Io, format!("list {name}: {error}")).help("name a file that can be read")
-            })?;
-            if bytes.len() as u64 > MAX_LIST {
-                let what = format!("list {name}: expected at most {MAX_LIST} bytes, found more");
-                return Err(Fault::usage(what, "name a list of images"));
-            }
-            let list = lists::read(&name, &bytes, format, &paths);
-            all.push(ReadList { name, list });
+            let stream: io::Result<Box<dyn Read>> = if file.as_os_str() == "-" {
+                session.world.take_stdin().map(|stdin| stdin as Box<dyn Read>)
+            } else {
+                open(file, session)
+            };
+            let list = lists::read(&name, &bytes(&name, stream)?, format, &paths);
+            all.extend(with_included(name, list, &paths, session)?);
         }
         Ok(all)
     }
 }
 
-fn bytes(file: &Path, session: &mut Session<'_>) -> io::Result<Vec<u8>> {
-    let stream: Box<dyn Read> =
-        if file.as_os_str() == "-" { session.world.take_stdin()? } else { Box::new(File::open(session.path(file))?) };
+/// Returns a list together with those that it names with `images_in`.
+///
+/// # Errors
+/// Class io for a file that cannot be read.
+pub fn with_included(
+    name: String,
+    mut list: List,
+    paths: &[ImagePath],
+    session: &Session<'_>,
+) -> Result<Vec<ReadList>, Fault> {
+    let includes = std::mem::take(&mut list.includes);
+    let mut all = vec![ReadList { name, list }];
+    for include in includes {
+        let name = format!("{} (images_in, {} line {})", include.file.display(), all[0].name, include.line);
+        let file = include.file.to_string_lossy();
+        let mut list = lists::read(&file, &bytes(&name, open(&include.file, session))?, include.format, paths);
+        list.with_keys(&include.keys);
+        for deeper in std::mem::take(&mut list.includes) {
+            let reason = "expected no images_in in a list that images_in names, found one";
+            list.refuse(deeper.line, "artifacts", reason);
+        }
+        all.push(ReadList { name, list });
+    }
+    Ok(all)
+}
+
+fn open(file: &Path, session: &Session<'_>) -> io::Result<Box<dyn Read>> {
+    Ok(Box::new(File::open(session.path(file))?))
+}
+
+fn bytes(name: &str, stream: io::Result<Box<dyn Read>>) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
-    stream.take(MAX_LIST + 1).read_to_end(&mut bytes)?;
+    stream
+        .and_then(|stream| stream.take(MAX_LIST + 1).read_to_end(&mut bytes))
+        .map_err(|error| Fault::new(Class::Io, format!("list {name}: {error}")).help("name a file that can be read"))?;
+    if bytes.len() as u64 > MAX_LIST {
+        let what = format!("list {name}: expected at most {MAX_LIST} bytes, found more");
+        return Err(Fault::usage(what, "name a list of images"));
+    }
     Ok(bytes)
 }
 

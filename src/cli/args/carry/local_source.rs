@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::archive::{self, Archive};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, expects};
 use crate::cli::Session;
 use crate::content::Source;
 use crate::content::router::Place;
@@ -42,14 +42,7 @@ impl Locals {
         let (number, archive) = match known {
             Some(known) => known,
             None => {
-                let archive = Arc::new(archive::open(&session.flow, &full, &temporary(session))?);
-                if archive.manifests().iter().any(|one| archive::is_made(&one.document)) {
-                    session.flow.warn(format!(
-                        "archive {}: it keeps no manifests, so they are made here, with other digests than in a \
-                         registry: what was signed or attached there does not apply to them",
-                        path.display()
-                    ));
-                }
+                let archive = Arc::new(open_archive(path, session)?);
                 self.0.push((full, Local::Archive(Arc::clone(&archive))));
                 (self.0.len() - 1, archive)
             }
@@ -84,6 +77,22 @@ impl Locals {
         Ok((number, file.manifests().iter().flat_map(|one| file.references(one)).collect()))
     }
 
+    /// Returns the one with an index.
+    pub fn get(&self, number: usize) -> Option<&dyn Source> {
+        self.0.get(number).map(|(_, local)| match local {
+            Local::Archive(archive) => &**archive as &dyn Source,
+            Local::File(file) => &**file as &dyn Source,
+        })
+    }
+
+    /// Returns what a name means in the archive with an index.
+    pub fn find(&self, number: usize, name: &str) -> Option<Vec<Reference>> {
+        match self.0.get(number)? {
+            (_, Local::Archive(archive)) => archive.find(name).ok(),
+            (_, Local::File(_)) => None,
+        }
+    }
+
     /// Returns whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -104,6 +113,35 @@ impl Locals {
             Place { name: format!("{scheme}:{}", path.display()), source }
         })
     }
+}
+
+/// Returns the file of `docker-archive:FILE` as a place; `None` for a text that begins otherwise.
+///
+/// # Errors
+/// Class usage.
+pub fn archive_place(text: &str) -> Option<Result<PathBuf, Fault>> {
+    let file = text.strip_prefix("docker-archive:")?;
+    if file.is_empty() || file.contains(':') {
+        let what = expects(format_args!("place {text}"), "docker-archive:FILE");
+        return Some(Err(Fault::usage(what, "name only the file")));
+    }
+    Some(Ok(file.into()))
+}
+
+/// Opens the archive at `path`, as typed. Warns if its manifests are made.
+///
+/// # Errors
+/// Those of [`archive::open`].
+pub fn open_archive(path: &Path, session: &Session<'_>) -> Result<Archive, Fault> {
+    let archive = archive::open(&session.flow, &session.path(path), &temporary(session))?;
+    if archive.manifests().iter().any(|one| archive::is_made(&one.document)) {
+        session.flow.warn(format!(
+            "archive {}: it keeps no manifests, so they are made here, with other digests than in a registry: what \
+             was signed or attached there does not apply to them",
+            path.display()
+        ));
+    }
+    Ok(archive)
 }
 
 /// Returns the folder for large temporary files: TMPDIR, or one that is on a disk.

@@ -1,27 +1,29 @@
 //! The selectors and filters that `export` and `copy` share. Turns them into one open source and
-//! the list of what is wanted there. A [`Router`] makes several sources into one.
+//! the list of what is wanted there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::base::fault::{Class, Fault, differs};
+use crate::base::fault::{Fault, differs};
 use crate::cli::Session;
-use crate::cli::args::carry::bundle_source::{Bundles, in_bundle};
-use crate::cli::args::carry::layout_source::{Layouts, in_layout, warn_of_names};
+use crate::cli::args::carry::bundle_source::in_bundle;
+use crate::cli::args::carry::charts;
+use crate::cli::args::carry::filters::{filtered, filters_of, renamed};
+use crate::cli::args::carry::layout_source::{in_layout, warn_of_names};
 use crate::cli::args::carry::lists::{self, Lists, ReadList};
-use crate::cli::args::carry::local_source::Locals;
+use crate::cli::args::carry::places::{Places, together};
+use crate::cli::args::carry::taken::{At, Taken, from};
 use crate::cli::args::trust::Whom;
 use crate::cli::output::Outcome;
 use crate::content::Source;
-use crate::content::router::{Place, Router};
-use crate::decide::chart_images;
 use crate::decide::expand::{expand, is_open};
 use crate::decide::select::{Delivered, Filters, IndexMode, Referrers, Selection, Wanted};
-use crate::decide::selector::{Selector, Source as Typed, has_tag};
+use crate::decide::selector::{Selector, Source as Typed};
 use crate::flow::{Event, Flow, each};
-use crate::oci::{Digest, Platform, Reference, Repository, Tag};
+use crate::oci::{Platform, Reference};
+
+pub use crate::cli::args::carry::places::Selected;
 
 /// The selectors, and the filters for all of them.
 #[derive(clap::Args, Debug)]
@@ -50,18 +52,15 @@ pub struct Selecting {
     whom: Whom,
 }
 
-/// Everything that was selected.
-pub struct Selected {
-    /// The one source of it.
-    pub source: Arc<dyn Source>,
-    /// The references that are wanted there.
-    pub wanted: Vec<Wanted>,
-    /// For those that come from layouts and bundles: the text before the name in a selector.
-    pub origins: HashMap<Wanted, String>,
-    /// The ids of the bundles that something was selected from, in order.
-    pub bundles: Vec<Digest>,
-    /// The digests of the manifests that were made for archives, files and directories, in order.
-    pub made: Vec<Digest>,
+/// Refuses a file where a selector is expected: `images.txt` would be a repository of docker.io.
+/// A file without a dot in its name does not count.
+fn not_a_file(text: &str, session: &Session<'_>) -> Result<(), Fault> {
+    let path = std::path::Path::new(text);
+    if path.extension().is_none() || !session.path(path).is_file() {
+        return Ok(());
+    }
+    let what = differs(format_args!("selector {text}"), "an artifact", "a file of that name");
+    Err(Fault::usage(what, format!("read it as a list with `-f {text}`, or carry the file itself as file:{text}")))
 }
 
 /// `--index`
@@ -89,7 +88,7 @@ impl Selecting {
                 "name what to take: HOST/REPO:TAG, or a list with -f",
             ));
         }
-        let (mut selectors, mut faults) = self.typed();
+        let (mut selectors, mut faults) = self.typed(session);
         let read = self.lists.read(session)?;
         lists::warn(&read, session);
         faults.extend(lists::refused(&read));
@@ -114,16 +113,16 @@ impl Selecting {
     /// # Errors
     /// Class io for a list that cannot be read.
     pub fn listed(&self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        let (typed, faults) = self.typed();
+        let (typed, faults) = self.typed(session);
         let read: Vec<ReadList> = self.lists.read(session)?;
         Ok(lists::shown(&typed, faults, &read))
     }
 
     /// Parses the selectors of the command line. Returns also the faults of those that are wrong.
-    fn typed(&self) -> (Vec<Selector>, Vec<Fault>) {
+    fn typed(&self, session: &Session<'_>) -> (Vec<Selector>, Vec<Fault>) {
         let (mut selectors, mut faults) = (Vec::new(), Vec::new());
         for text in &self.selectors {
-            match Selector::parse(text) {
+            match not_a_file(text, session).and_then(|()| Selector::parse(text)) {
                 Ok(selector) => selectors.push(selector),
                 Err(fault) => faults.push(fault),
             }
@@ -165,7 +164,7 @@ impl Index {
 pub struct Options {
     /// Filters, where a selector has none of its own.
     pub filters: Filters,
-    /// What to do with an index of which a filter removes entries.
+    /// Treatment of an index of which a filter removes entries.
     pub index: IndexMode,
     /// Whether to fetch layers that are marked as non-distributable.
     pub foreign: bool,
@@ -209,12 +208,15 @@ impl Options {
         registries: impl FnOnce(&Session<'_>) -> Result<Box<dyn Source>, Fault>,
     ) -> Result<Selected, Fault> {
         let filters = Arc::new(self.filters.clone());
-        let (mut layouts, mut bundles, mut locals) = (Layouts::default(), Bundles::default(), Locals::default());
+        let mut places = Places::default();
         let mut taken: Vec<Taken> = Vec::new();
         let is_online = selectors.iter().any(|one| matches!(one.source, Typed::Registry(_)) || is_open(one));
         let is_local = selectors.iter().any(|one| one.source.is_local());
-        let registries = if is_online || !is_local { Some(registries(session)?) } else { None };
-        let mut open = match &registries {
+        let mut registries = Some(registries);
+        if let Some(open) = registries.take_if(|_| is_online || !is_local) {
+            places.registries = Some(open(session)?);
+        }
+        let mut open = match &places.registries {
             Some(registries) => opened(&session.flow, &**registries, selectors)?.into_iter(),
             None => Vec::new().into_iter(),
         };
@@ -233,7 +235,7 @@ impl Options {
                     take(At::Registries, open.next().unwrap_or_default().into_iter().map(Wanted::new).collect())?;
                 }
                 Typed::Layout { dir, reference } => {
-                    let (number, layout) = layouts.open(dir, session)?;
+                    let (number, layout) = places.layouts.open(dir, session)?;
                     warn_of_names(layout, dir, reference.as_deref(), session);
                     take(
                         At::Layout(number),
@@ -241,43 +243,25 @@ impl Options {
                     )?;
                 }
                 Typed::Bundle { bundle, reference } => {
-                    let (number, opened) = bundles.open(bundle, (&self.whom, init), session)?;
+                    let (number, opened) = places.bundles.open(bundle, (&self.whom, init), session)?;
                     take(At::Bundle(number), filtered(selector, in_bundle(opened, reference.as_deref())?)?)?;
                 }
                 Typed::Archive { file, reference } => {
-                    let (number, all) = locals.archive(file, reference.as_deref(), session)?;
+                    let (number, all) = places.locals.archive(file, reference.as_deref(), session)?;
                     take(At::Local(number), filtered(selector, all.into_iter().map(Wanted::new).collect())?)?;
                 }
                 Typed::File(path) => {
-                    let (number, all) = locals.file(path, session)?;
+                    let (number, all) = places.locals.file(path, session)?;
                     take(At::Local(number), all.into_iter().map(Wanted::new).collect())?;
                 }
             }
         }
-        if let Some(registries) = registries.as_deref().filter(|_| self.with_images) {
-            images_of_charts(&session.flow, registries, &mut taken)?;
+        if self.with_images {
+            let open = registries.map(|open| || open(session));
+            charts::add_images(&session.flow, &mut places, &mut taken, open)?;
         }
         let named = named.into_iter().map(|one| Wanted { filters: Arc::clone(&filters), ..one }).collect();
-        together(Places { layouts, bundles, locals, registries }, named, taken)
-    }
-}
-
-/// One selected artifact.
-struct Taken {
-    at: At,
-    /// Text before its name in a selector: empty for registries.
-    from: String,
-    wanted: Wanted,
-}
-
-/// Returns the text before names of a source in a selector.
-fn from(source: &Typed) -> String {
-    match source {
-        Typed::Layout { dir, .. } => format!("oci:{}:", dir.display()),
-        Typed::Bundle { bundle, .. } => format!("bundle:{bundle}:"),
-        Typed::Archive { file, .. } => format!("docker-archive:{}:", file.display()),
-        Typed::File(path) => format!("file:{}", path.display()),
-        Typed::Registry(_) | Typed::Tags { .. } | Typed::Repositories { .. } => String::new(),
+        together(places, named, taken)
     }
 }
 
@@ -306,150 +290,6 @@ fn opened(flow: &Flow, source: &dyn Source, selectors: &[Selector]) -> Result<Ve
     Fault::from_list(faults).map_or(Ok(all), Err)
 }
 
-/// Adds the images that the charts among what is taken from registries list, with the filters of
-/// their chart. What cannot be taken is warned of.
-///
-/// # Errors
-/// One fault with those of all charts.
-fn images_of_charts(flow: &Flow, source: &dyn Source, taken: &mut Vec<Taken>) -> Result<(), Fault> {
-    let online: Vec<Wanted> =
-        taken.iter().filter(|one| one.at == At::Registries).map(|one| one.wanted.clone()).collect();
-    flow.event(Event::Stage { name: "reading charts", bytes: 0, items: online.len() as u64 });
-    let found = each(flow, &online, |wanted| {
-        let found = chart_images::of(source, &wanted.reference);
-        flow.event(Event::Item(wanted.reference.to_string()));
-        found
-    })?;
-    let mut faults = Vec::new();
-    for (chart, found) in online.iter().zip(found) {
-        let files = match found {
-            Ok(files) => files.unwrap_or_default(),
-            Err(fault) => {
-                faults.push(fault);
-                continue;
-            }
-        };
-        for (file, list) in files {
-            for remark in &list.passed_over {
-                flow.warn(format!("chart {}: {file}: {}: {}", chart.reference, remark.at(), remark.reason));
-            }
-            for entry in list.entries {
-                if let Typed::Registry(reference) = entry.selector.source {
-                    let wanted = Wanted { filters: Arc::clone(&chart.filters), ..Wanted::new(reference) };
-                    taken.push(Taken { at: At::Registries, from: String::new(), wanted });
-                }
-            }
-        }
-    }
-    Fault::from_list(faults).map_or(Ok(()), Err)
-}
-
-/// Applies the filters of tags to what is selected in a layout or bundle.
-///
-/// # Errors
-/// Class source if nothing is left.
-fn filtered(selector: &Selector, all: Vec<Wanted>) -> Result<Vec<Wanted>, Fault> {
-    if selector.tags.is_empty() {
-        return Ok(all);
-    }
-    let filter = selector.tags.compile(None)?;
-    let mut repositories: BTreeMap<Repository, Vec<Tag>> = BTreeMap::new();
-    for wanted in &all {
-        let tags = repositories.entry(wanted.reference.repository.clone()).or_default();
-        tags.extend(wanted.reference.tag.clone());
-    }
-    // Each repository has its own newest versions.
-    let mut taken: BTreeSet<(Repository, Tag)> = BTreeSet::new();
-    for (repository, tags) in repositories {
-        let tags = filter.take(tags).unwrap_or_default();
-        taken.extend(tags.into_iter().map(|tag| (repository.clone(), tag)));
-    }
-    if taken.is_empty() {
-        let what = format!("{selector}: expected tags that match, found none");
-        return Err(Fault::new(Class::Source, what).help("change the filters, or list the tags with `packmule ls`"));
-    }
-    let is_taken = |wanted: &Wanted| {
-        let tag = wanted.reference.tag.clone();
-        tag.is_some_and(|tag| taken.contains(&(wanted.reference.repository.clone(), tag)))
-    };
-    Ok(all.into_iter().filter(is_taken).collect())
-}
-
-/// Source of a selected artifact.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum At {
-    /// The layout with this index.
-    Layout(usize),
-    /// The bundle with this index.
-    Bundle(usize),
-    /// The archive, file or directory with this index.
-    Local(usize),
-    Registries,
-}
-
-/// All places of a run that something may be selected from.
-struct Places {
-    layouts: Layouts,
-    bundles: Bundles,
-    locals: Locals,
-    registries: Option<Box<dyn Source>>,
-}
-
-/// Returns the only source, or a router over all of them. Layouts and bundles come first because
-/// they are the cheapest to read.
-fn together(places: Places, named: Vec<Wanted>, taken: Vec<Taken>) -> Result<Selected, Fault> {
-    let origins = taken.iter().filter(|one| !one.from.is_empty());
-    let origins = origins.map(|one| (one.wanted.clone(), one.from.clone())).collect();
-    let all = |named: Vec<Wanted>, taken: Vec<Taken>| {
-        named.into_iter().chain(taken.into_iter().map(|one| one.wanted)).collect()
-    };
-    let Places { layouts, bundles, locals, registries } = places;
-    let made: BTreeSet<Digest> = taken
-        .iter()
-        .filter(|one| matches!(one.at, At::Local(_)))
-        .filter_map(|one| one.wanted.reference.digest)
-        .collect();
-    let made = made.into_iter().collect();
-    let (layouts, bundles) = (layouts.into_inner(), bundles.into_inner());
-    let ids: BTreeSet<Digest> = bundles.iter().map(|(_, bundle)| bundle.id()).collect();
-    let ids = ids.into_iter().collect();
-    let first_bundle = layouts.len();
-    let first_local = first_bundle + bundles.len();
-    let online = first_local + locals.len();
-    let is_online = registries.is_some();
-    let in_layouts = layouts.into_iter().map(|(path, layout)| {
-        let source: Arc<dyn Source> = layout;
-        Place { name: format!("oci:{}", path.display()), source }
-    });
-    let in_bundles = bundles.into_iter().map(|(path, bundle)| {
-        let source: Arc<dyn Source> = bundle;
-        Place { name: format!("bundle:{}", path.display()), source }
-    });
-    let at_registries =
-        registries.map(|registries| Place { name: "the registry".to_owned(), source: Arc::from(registries) });
-    let mut places: Vec<Place> =
-        in_layouts.chain(in_bundles).chain(locals.into_places()).chain(at_registries).collect();
-    if places.len() == 1
-        && let Some(only) = places.pop()
-    {
-        return Ok(Selected { source: only.source, wanted: all(named, taken), origins, bundles: ids, made });
-    }
-    let mut router = Router::new(places, is_online.then_some(online));
-    if is_online {
-        named.iter().try_for_each(|wanted| select(&mut router, online, wanted))?;
-    }
-    for Taken { at, wanted, .. } in &taken {
-        let place = match at {
-            At::Layout(number) => *number,
-            At::Bundle(number) => first_bundle + number,
-            At::Local(number) => first_local + number,
-            At::Registries => online,
-        };
-        select(&mut router, place, wanted)?;
-    }
-    Ok(Selected { source: Arc::new(router), wanted: all(named, taken), origins, bundles: ids, made })
-}
-
 /// Returns whether a bundle is selected from.
 pub fn has_bundle(selectors: &[Selector]) -> bool {
     selectors.iter().any(|one| matches!(one.source, Typed::Bundle { .. }))
@@ -458,38 +298,4 @@ pub fn has_bundle(selectors: &[Selector]) -> bool {
 /// Returns the refusal of an option of TRUST without a bundle to trust.
 pub fn without_bundle(option: &str) -> Fault {
     Fault::usage(differs(option, "a bundle: source", "none"), "leave it out, or select from bundle:DIR/NAME")
-}
-
-fn select(router: &mut Router, place: usize, wanted: &Wanted) -> Result<(), Fault> {
-    router.select(place, &wanted.reference, wanted.repository(), wanted.tag())
-}
-
-/// Returns the filters of one selector: its own keys, or else the options in `all`.
-fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, Fault> {
-    if selector.platforms.is_empty() && selector.referrers.is_empty() {
-        return Ok(Arc::clone(all));
-    }
-    let mut own = Filters::clone(all);
-    if !selector.platforms.is_empty() {
-        let platform = |text: &String| {
-            text.parse::<Platform>()
-                .map_err(|error| Fault::usage(format!("selector {selector}: {error}"), "write platform=OS/ARCH"))
-        };
-        own.platforms = selector.platforms.iter().map(platform).collect::<Result<_, _>>()?;
-    }
-    if !selector.referrers.is_empty() {
-        own.referrers = Referrers::parse(&format!("selector {selector}: referrers"), &selector.referrers)?;
-    }
-    Ok(Arc::new(own))
-}
-
-/// Applies `,as=REPO[:TAG]`.
-fn renamed(wanted: Wanted, selector: &Selector) -> Result<Wanted, Fault> {
-    let Some(name) = &selector.rename else { return Ok(wanted) };
-    let wrong = |error: crate::oci::reference::ReferenceError| {
-        Fault::usage(error.to_string(), "write as=HOST/REPO or as=HOST/REPO:TAG")
-    };
-    let reference: Reference = name.parse().map_err(wrong)?;
-    let (repository, tag): (Repository, Option<Tag>) = (reference.repository, reference.tag.filter(|_| has_tag(name)));
-    Ok(Wanted { as_name: Some((repository, tag)), ..wanted })
 }

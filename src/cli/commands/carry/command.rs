@@ -29,10 +29,10 @@ pub enum Command {
     /// Make, show and check keys
     #[command(display_order = 10)]
     Key(key::Args),
-    /// List repositories, tags, a layout's entries or a container's bundles
+    /// List repositories, tags, entries of a layout or bundles
     #[command(display_order = 11)]
     Ls(ls::Args),
-    /// Write files that lead a cluster's names to the registry, from receipts
+    /// Write what a cluster needs to pull from the new registry
     #[command(display_order = 12)]
     Emit(emit::Args),
     /// Print the script with which a shell completes command lines
@@ -41,7 +41,7 @@ pub enum Command {
     /// Print or write the manual pages
     #[command(display_order = 15)]
     Man(man::Args),
-    /// Run export, verify and import on made-up artifacts, printing each command
+    /// Run export, verify and import on made-up artifacts
     #[command(display_order = 16)]
     Demo(demo::Args),
 }

@@ -2,6 +2,7 @@
 //! is at a place. A bundle's manifest is not authenticated here, and the output says so.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use crate::bundle::Untrusted;
 use crate::cli::Session;
 use crate::cli::args::carry::destination::{Naming, check_maps, names};
 use crate::cli::args::carry::layout_source::{in_layout, warn_of_names};
+use crate::cli::args::carry::local_source::{archive_place, open_archive};
 use crate::cli::args::container::is_container;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::diff_images::{add_images, image_lines};
@@ -22,19 +24,21 @@ use crate::cli::reach::Reach;
 use crate::content::{Inventory, Source};
 use crate::decide::maps::Map;
 use crate::decide::route::{Place, Route};
-use crate::decide::select::Selection;
+use crate::decide::select::{Selection, Wanted};
 use crate::layout::Layout;
 use crate::oci::Repository;
 use crate::operate::diff::images::{ImageChanges, Images, compare_images, of_bundle};
 use crate::operate::diff::place::of_place;
 use crate::operate::diff::place::there::{Request, Seen, look};
 use crate::operate::diff::{Contents, Difference, compare};
+use crate::operate::report_data::differing;
 
 /// `diff A B [--map ...] [--keep-host] [--content] [--check]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// Old side: a bundle (/PATH, ./PATH, bundle:PATH or CONTAINER/NAME), oci:DIR, or HOST[:PORT][/PREFIX]
+    /// Old side: a bundle (/PATH, ./PATH, bundle:PATH or CONTAINER/NAME), oci:DIR,
+    /// docker-archive:FILE, or HOST[:PORT][/PREFIX]
     #[arg(value_name = "A")]
     old: OsString,
     /// New side, of the same forms; if A is a bundle and B a place, check whether everything in A
@@ -56,6 +60,7 @@ pub struct Args {
 /// A side as typed.
 enum Side {
     Bundle(OsString),
+    Archive(PathBuf),
     Place(Typed),
 }
 
@@ -64,6 +69,9 @@ impl Side {
         let text = &*typed.to_string_lossy();
         if text.starts_with(['/', '.']) || text.starts_with("bundle:") || is_container(typed) {
             return Ok(Self::Bundle(typed.to_owned()));
+        }
+        if let Some(file) = archive_place(text) {
+            return file.map(Self::Archive);
         }
         let help = "write a bundle as ./DIR/NAME, a place as HOST or oci:DIR";
         Typed::parse(text).map(Self::Place).map_err(|fault| fault.help(help))
@@ -99,7 +107,16 @@ impl Args {
         let ((before, old_images), (after, new_images)) = (contents(&old)?, contents(&new)?);
         let found = compare(&session.flow, &before, &after)?;
         let images = compare_images(&session.flow, &found, &old_images, &new_images)?;
-        Ok(self.told(&found, &images, [&old, &new].iter().any(|side| matches!(side, Side::Bundle(_)))))
+        let mut outcome = self.told(&found, &images, [&old, &new].iter().any(|side| matches!(side, Side::Bundle(_))));
+        if session.reports() {
+            outcome.page = Some(differing::of_names(&found, self.sides(), outcome.fault.as_ref()));
+        }
+        Ok(outcome)
+    }
+
+    /// Returns both sides as typed, for reports.
+    fn sides(&self) -> (&str, &str) {
+        (self.old.to_str().unwrap_or("A"), self.new.to_str().unwrap_or("B"))
     }
 
     /// Reads one side. With a route and its maps, names have no host.
@@ -118,6 +135,13 @@ impl Args {
                 check_maps(maps, names(&bundle.claimed()?), session)?;
                 let mapped = |repository: &Repository| route.destination(repository).map(|name| name.to_string());
                 of_bundle(&session.flow, bundle, &mapped)
+            }
+            Side::Archive(file) => {
+                let archive = open_archive(file, session)?;
+                let all = archive.manifests().iter().flat_map(|one| archive.references(one)).map(Wanted::new);
+                let selection = Selection { wanted: all.collect(), ..Selection::default() };
+                let archive: Arc<dyn Source> = Arc::new(archive);
+                of_place(&session.flow, &archive, &selection, if bare.is_some() { &path } else { &full })
             }
             Side::Place(Typed::Layout(dir)) => {
                 let layout = Layout::open(&session.path(dir))?.in_flow(&session.flow);
@@ -174,7 +198,12 @@ impl Args {
             "differences": findings(&seen),
         });
         let outcome = Outcome::new(text, result);
-        Ok(if self.check && !seen.findings.is_empty() { outcome.failed(differ(seen.findings.len())) } else { outcome })
+        let is_failed = self.check && !seen.findings.is_empty();
+        let mut outcome = if is_failed { outcome.failed(differ(seen.findings.len())) } else { outcome };
+        if session.reports() {
+            outcome.page = Some(differing::of_place(&seen, self.sides(), self.content, outcome.fault.as_ref()));
+        }
+        Ok(outcome)
     }
 
     fn told(&self, found: &Difference, images: &ImageChanges, has_bundle: bool) -> Outcome {

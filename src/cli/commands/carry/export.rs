@@ -29,9 +29,9 @@ pub struct Args {
     delta: Delta,
     #[command(flatten)]
     channel: Channel,
-    /// Directory of the new bundle, a slash, and its name; or a container, a slash, and its name.
-    /// With --channel, a directory or a container is enough
-    #[arg(short, long, value_name = "DIR[/NAME]|CONTAINER[/NAME]", required_unless_present_any = ["dry_run", "list"])]
+    /// Directory or container of the new bundle, a slash, and its name. With --channel, the
+    /// directory or the container is enough
+    #[arg(short, long, value_name = "DIR/NAME", required_unless_present_any = ["dry_run", "list"])]
     output: Option<PathBuf>,
     /// Directory where volumes for a container are written; each leaves it once it was sent
     #[arg(long, value_name = "DIR")]
@@ -67,7 +67,7 @@ pub struct Args {
     /// Leave out content that cannot be fetched, and say so in the signed manifest
     #[arg(long)]
     allow_partial: bool,
-    /// Show what would be exported, largest first, and write nothing but the --lock
+    /// Show what would be exported, largest first; write only the --lock
     #[arg(long)]
     dry_run: bool,
     /// Show what selectors and lists mean, without a network, and write nothing

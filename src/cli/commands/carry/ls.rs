@@ -1,20 +1,24 @@
 //! `ls`: lists the repositories of a registry, the tags of a repository, the entries of an OCI
-//! layout, or the bundles in a container.
+//! layout, the images of an archive, or the bundles in a container.
 
 use serde_json::json;
 
 use crate::base::fault::{Class, Fault, escape, expects};
 use crate::cli::Session;
+use crate::cli::args::carry::layout_source::warn_of_names;
+use crate::cli::args::carry::local_source::{archive_place, open_archive};
 use crate::cli::args::container::{Address, is_container};
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
-use crate::layout::Layout;
+use crate::content::made::MadeManifest;
+use crate::layout::{Entry, Layout};
+use crate::oci::Descriptor;
 
 /// `ls PLACE|CONTAINER [--digests]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Place to list: HOST or HOST/NAMESPACE/* for repositories, HOST/REPO for tags, oci:DIR for
-    /// entries, CONTAINER for bundles
+    /// entries, docker-archive:FILE for images, CONTAINER for bundles
     #[arg(value_name = "PLACE|CONTAINER")]
     place: String,
     /// Show the digest that each tag names; entries without a name always show theirs
@@ -36,8 +40,15 @@ impl Args {
                 return Err(Fault::new(Class::Usage, what).help("name only the layout's directory"));
             }
             let layout = Layout::open(&session.path(dir.as_ref()))?.in_flow(&session.flow);
-            crate::cli::args::carry::layout_source::warn_of_names(&layout, dir.as_ref(), None, session);
-            return Ok(self.entries(&layout));
+            warn_of_names(&layout, dir.as_ref(), None, session);
+            let row = |entry: &Entry| (entry.names.iter().map(ToString::to_string).collect(), entry.descriptor.clone());
+            return Ok(self.entries(layout.entries().iter().map(row)));
+        }
+        if let Some(file) = archive_place(&self.place) {
+            let archive = open_archive(&file?, session)?;
+            let row =
+                |one: &MadeManifest| (one.names.iter().map(ToString::to_string).collect(), one.document.descriptor());
+            return Ok(self.entries(archive.manifests().iter().map(row)));
         }
         if is_container(&self.place) {
             return self.network.bundles(&Address::parse(&self.place)?, session);
@@ -45,12 +56,11 @@ impl Args {
         self.network.listing(&self.place, self.digests, session)
     }
 
-    fn entries(&self, layout: &Layout) -> Outcome {
+    /// Shows entries, each with its names.
+    fn entries(&self, all: impl Iterator<Item = (Vec<String>, Descriptor)>) -> Outcome {
         let mut text = String::new();
         let mut list = Vec::new();
-        for entry in layout.entries() {
-            let descriptor = &entry.descriptor;
-            let names: Vec<String> = entry.names.iter().map(ToString::to_string).collect();
+        for (names, descriptor) in all {
             let about = format!("{}  {}", escape(&descriptor.media_type), show(descriptor.size));
             if names.is_empty() {
                 text.push_str(&format!("@{}  {about}\n", descriptor.digest));

@@ -37,7 +37,7 @@ pub enum Command {
     /// Remove a registry's saved login
     #[command(display_order = 13)]
     Logout(logout::Args),
-    /// Manage named credentials, whose secrets lie outside the configuration
+    /// Manage named credentials, whose secrets lie elsewhere
     #[command(display_order = 14)]
     Credential(credential::Args),
     /// Manage the rules of the artifact cache in the configuration

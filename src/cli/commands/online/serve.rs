@@ -14,11 +14,13 @@ use crate::cli::access_log::AccessLog;
 use crate::cli::args::carry::destination::{Naming, fit_for_layout};
 use crate::cli::args::carry::layout_source::warn_of_names;
 use crate::cli::args::carry::size;
+use crate::cli::args::container::is_container;
 use crate::cli::args::place::{Bundle, Destination as Typed};
 use crate::cli::args::trust::{Believed, Trust};
 use crate::cli::network::config::Config;
 use crate::cli::network::{Network, rule_sources, wanted_file};
 use crate::cli::output::Outcome;
+use crate::cli::reach::Reach;
 use crate::cli::trusted_file;
 use crate::decide::route::Place;
 use crate::layout::Layout;
@@ -34,7 +36,7 @@ const MAX_FILE: u64 = 4 << 20;
 /// `serve BUNDLE|PLACE... [TRUST]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Place to serve: oci:DIR, or a bundle as /DIR/NAME, ./DIR/NAME or bundle:DIR/NAME
+    /// Place to serve: oci:DIR, or a bundle as /DIR/NAME, ./DIR/NAME, bundle:DIR/NAME or CONTAINER/NAME
     #[arg(required_unless_present_any = ["cache", "wanted_out"], value_name = "BUNDLE|PLACE")]
     places: Vec<OsString>,
     #[command(flatten)]
@@ -77,6 +79,7 @@ impl Args {
     /// collide; class io for an address that cannot be used.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let log = Arc::new(AccessLog::new(session)?);
+        session.reach = Reach::of(&self.network);
         let (ready, mut newer) = self.open(session, Arc::clone(&log) as _)?;
         let (repositories, tags) = ready.counts();
         log.listening(&self.url(ready.address()), repositories, tags);
@@ -217,7 +220,7 @@ enum Opened {
 /// Opens one place.
 fn open(typed: &OsStr, place: usize, trust: &Believed, session: &Session<'_>) -> Result<Opened, Fault> {
     let text = &*typed.to_string_lossy();
-    if text.starts_with(['/', '.']) || text.starts_with("bundle:") {
+    if text.starts_with(['/', '.']) || text.starts_with("bundle:") || is_container(text) {
         return bundle(typed, place, trust, session);
     }
     match Typed::parse(text).map_err(|fault| fault.help("write oci:DIR for a layout, ./DIR/NAME for a bundle"))? {

@@ -107,34 +107,7 @@ impl Args {
         let manifest = bundle.claimed()?;
         let (keyids, signatures) = signatures(&bundle);
         let id = bundle.id();
-        let size: u64 = manifest.volumes.iter().map(|volume| volume.size).sum();
-        let form = match manifest.form {
-            Form::Volumes => format!("volumes    {}, {size} bytes", manifest.volumes.len()),
-            Form::Flat => format!("files      as files in {}", manifest.name.flat()),
-        };
-        let mut text = format!(
-            "{}  (not authenticated: verify it with --key)\nbundle id  {id}\ncreated    {} by {}\n{form}\nblobs      {}\n",
-            manifest.name,
-            manifest.created,
-            escape(&manifest.tool),
-            manifest.blobs.len(),
-        );
-        if let (Some(channel), Some(epoch), Some(sequence)) = (&manifest.channel, manifest.epoch, manifest.sequence) {
-            text.push_str(&format!("channel    {channel}, epoch {epoch}, sequence {sequence}\n"));
-        }
-        if let Some(previous) = &manifest.previous {
-            text.push_str(&format!("follows    {previous}\n"));
-        }
-        if let Some(expires) = &manifest.expires {
-            text.push_str(&format!("expires    {expires}\n"));
-        }
-        text.push_str(&signatures);
-        for (key, value) in manifest.annotations.iter().flat_map(Notes::iter) {
-            text.push_str(&format!("note       {}: {}\n", escape(key), escape(value)));
-        }
-        for base in &manifest.bases {
-            text.push_str(&format!("relies on  {base}\n"));
-        }
+        let mut text = heading(&manifest, id, &signatures);
         // A stream is read once, so nothing is known about its images before the rest is read.
         let assumed = bundle.learning(rest.is_none()).assume();
         let images = match (&assumed, &rest) {
@@ -143,14 +116,7 @@ impl Args {
         };
         session.flow.check()?;
         text.push_str(&artifacts(&manifest, &images));
-        if !manifest.absent.is_empty() {
-            text.push_str("not inside\n");
-            for absent in &manifest.absent {
-                let at = absent.repository.as_ref().map(|one| format!(", delivered in {one}")).unwrap_or_default();
-                let reason = format!("{:?}", absent.reason).to_lowercase();
-                text.push_str(&format!("  {} {} bytes, {reason}{at}\n", absent.digest, absent.size));
-            }
-        }
+        text.push_str(&not_inside(&manifest));
         let mut result = json!({ "authenticated": false, "id": id, "keyids": keyids, "manifest": manifest });
         if !images.is_empty() {
             result["images"] = images.iter().map(|(digest, facts)| (digest.to_string(), json!(facts))).collect();
@@ -188,6 +154,54 @@ impl Args {
             }
         }
     }
+}
+
+/// Returns the lines before the artifacts: name, id, form, place in a channel, signatures,
+/// annotations and bases. `signatures` are the lines about the signatures.
+fn heading(manifest: &Manifest, id: Digest, signatures: &str) -> String {
+    let size: u64 = manifest.volumes.iter().map(|volume| volume.size).sum();
+    let form = match manifest.form {
+        Form::Volumes => format!("volumes    {}, {size} bytes", manifest.volumes.len()),
+        Form::Flat => format!("files      as files in {}", manifest.name.flat()),
+    };
+    let mut text = format!(
+        "{}  (not authenticated: verify it with --key)\nbundle id  {id}\ncreated    {} by {}\n{form}\nblobs      {}\n",
+        manifest.name,
+        manifest.created,
+        escape(&manifest.tool),
+        manifest.blobs.len(),
+    );
+    if let (Some(channel), Some(epoch), Some(sequence)) = (&manifest.channel, manifest.epoch, manifest.sequence) {
+        text.push_str(&format!("channel    {channel}, epoch {epoch}, sequence {sequence}\n"));
+    }
+    if let Some(previous) = &manifest.previous {
+        text.push_str(&format!("follows    {previous}\n"));
+    }
+    if let Some(expires) = &manifest.expires {
+        text.push_str(&format!("expires    {expires}\n"));
+    }
+    text.push_str(signatures);
+    for (key, value) in manifest.annotations.iter().flat_map(Notes::iter) {
+        text.push_str(&format!("note       {}: {}\n", escape(key), escape(value)));
+    }
+    for base in &manifest.bases {
+        text.push_str(&format!("relies on  {base}\n"));
+    }
+    text
+}
+
+/// Returns the lines about content that the manifest names and the bundle does not hold.
+fn not_inside(manifest: &Manifest) -> String {
+    let mut text = String::new();
+    for (index, absent) in manifest.absent.iter().enumerate() {
+        if index == 0 {
+            text.push_str("not inside\n");
+        }
+        let at = absent.repository.as_ref().map(|one| format!(", delivered in {one}")).unwrap_or_default();
+        let reason = format!("{:?}", absent.reason).to_lowercase();
+        text.push_str(&format!("  {} {} bytes, {reason}{at}\n", absent.digest, absent.size));
+    }
+    text
 }
 
 /// Returns the lines about the artifacts: their names, where they come from, what a platform

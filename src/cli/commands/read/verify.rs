@@ -16,6 +16,9 @@ use crate::cli::confine::above;
 use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
 use crate::cli::reach::Reach;
+use crate::cli::tallies::options::{Sharding, Split};
+use crate::cli::tallies::show;
+use crate::cli::tallies::write::Written;
 use crate::oci::Repository;
 use crate::operate::diff::{Change, Contents, Difference, compare, of_bundle, of_manifest};
 use crate::operate::freshness::{Side, Told};
@@ -51,6 +54,8 @@ pub struct Args {
     #[arg(long)]
     fail_fast: bool,
     #[command(flatten)]
+    sharding: Sharding,
+    #[command(flatten)]
     reach: Reach,
 }
 
@@ -60,20 +65,17 @@ impl Args {
     /// # Errors
     /// Class usage and io before there is a verdict; a refusal is an outcome with its fault.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        session.reach = self.reach;
+        session.reach = self.reach.clone();
         self.bases.iter().try_for_each(|base| refuse_container(base, "--base"))?;
         // Keys first: without trust, only the signature file is opened, to list who signed.
         let trust = self.trust.read(if self.record { Side::guard() } else { Side::Look }, session)?;
         let scanner = self.scan.open(&self.bundle, self.fail_fast, session)?;
-        let can_ask = scanner.is_none() && !self.volume_dirs.is_empty() && can_ask(session.world);
-        let beside = self.bases.iter().flat_map(|text| directories(text, session));
-        let media = if can_ask {
-            above(&self.volume_dirs.iter().map(|dir| session.path(dir)).collect::<Vec<_>>())
-        } else {
-            vec![]
-        };
-        let beside: Vec<PathBuf> =
-            beside.chain(session.store().map(|store| store.dir().to_owned())).chain(media).collect();
+        let split = self.sharding.open(&self.bundle, session)?;
+        let can_ask = scanner.is_none()
+            && matches!(split, Split::Whole)
+            && !self.volume_dirs.is_empty()
+            && can_ask(session.world);
+        let beside = self.readable(can_ask, session);
         // A run that keeps a state must be able to write it.
         let confined = (!self.record).then_some(&*beside);
         let bundle = open_any(&self.bundle, &self.volume_dirs, confined, session);
@@ -92,7 +94,7 @@ impl Args {
         let sight = session.reports().then(|| Sight::of(&head, &policy));
         let (name, id) = (head.name().to_string(), head.id());
         let bases = self.bases.iter().map(|text| base(text, session)).collect::<Result<Vec<_>, _>>()?;
-        let scope = Scope { volumes: self.volumes, fail_fast: self.fail_fast };
+        let scope = Scope { volumes: self.volumes.clone(), shard: split.shard(), fail_fast: self.fail_fast };
         let is_at_hand = rest.is_none() && !can_ask;
         let verdict = {
             let mut ask = asking(session.world);
@@ -101,11 +103,12 @@ impl Args {
                 None if can_ask => Content::Media(head, &mut ask),
                 None => Content::Files(head),
             };
-            let request = Request { content, policy: &policy, scope: &scope, scanner: scanner.as_ref() };
+            let (scanner, tallies) = (scanner.as_ref(), split.tallies());
+            let request = Request { content, policy: &policy, scope: &scope, scanner, tallies };
             crate::operate::verify::run(&session.flow, request)
         };
         let order = trust.order();
-        let mut report = sight.map(|sight| Found {
+        let report = sight.map(|sight| Found {
             sight,
             bundle: verdict.bundle.as_ref(),
             bytes: looked_at(&verdict, &scope),
@@ -122,33 +125,75 @@ impl Args {
                 Ok(outcome)
             }
             None => {
-                order.warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
-                if self.record {
-                    verdict.bundle.as_ref().map_or(Ok(()), Trusted::accept)?;
-                }
-                let mut outcome = passed(&name, &verdict, &scope, &order);
-                scan::tell(verdict.scan.as_ref(), &mut outcome.text, &mut outcome.result);
-                let new = match &verdict.bundle {
-                    Some(bundle) if !bases.is_empty() => Some(news(&mut outcome, bundle, is_at_hand, bases, session)?),
-                    _ => None,
-                };
-                if let Some(report) = &mut report {
-                    report.verdict = if scope.volumes.is_empty() { Word::Pass } else { Word::Part };
-                    report.news = new.as_ref().map(|(bases, found)| (bases.clone(), found));
-                }
-                outcome.page = report.map(report_data::page);
-                Ok(outcome)
+                let good = Good { name: &name, verdict: &verdict, scope: &scope, order: &order };
+                self.accepted(good, &split, (is_at_hand, bases), report, session)
             }
         }
     }
+
+    /// Returns the directories other than the bundle's that a confined run may read.
+    fn readable(&self, can_ask: bool, session: &Session<'_>) -> Vec<PathBuf> {
+        let beside = self.bases.iter().flat_map(|text| directories(text, session));
+        let media = if can_ask {
+            above(&self.volume_dirs.iter().map(|dir| session.path(dir)).collect::<Vec<_>>())
+        } else {
+            vec![]
+        };
+        beside.chain(session.store().map(|store| store.dir().to_owned())).chain(media).collect()
+    }
+
+    /// Returns the outcome of a check that found no fault, and writes the state or the tally of a shard.
+    fn accepted(
+        &self,
+        good: Good<'_>,
+        split: &Split,
+        (is_at_hand, bases): (bool, Vec<Untrusted>),
+        report: Option<Found<'_>>,
+        session: &Session<'_>,
+    ) -> Result<Outcome, Fault> {
+        let Good { verdict, scope, order, .. } = good;
+        order.warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
+        if self.record {
+            verdict.bundle.as_ref().map_or(Ok(()), Trusted::accept)?;
+        }
+        let written = match (split, &verdict.seen) {
+            (Split::Shard(_, file), Some(seen)) => Some(file.write(seen)?),
+            _ => None,
+        };
+        let mut outcome = passed(good, written);
+        scan::tell(verdict.scan.as_ref(), &mut outcome.text, &mut outcome.result);
+        let new = match &verdict.bundle {
+            Some(bundle) if !bases.is_empty() => Some(news(&mut outcome, bundle, is_at_hand, bases, session)?),
+            _ => None,
+        };
+        // With references that live only here.
+        let mut report: Option<Found<'_>> = report;
+        if let Some(report) = &mut report {
+            report.verdict = if scope.is_whole() { Word::Pass } else { Word::Part };
+            report.news = new.as_ref().map(|(bases, found)| (bases.clone(), found));
+        }
+        outcome.page = report.map(report_data::page);
+        Ok(outcome)
+    }
+}
+
+/// A check that found no fault.
+#[derive(Clone, Copy)]
+struct Good<'a> {
+    name: &'a str,
+    verdict: &'a Verdict,
+    scope: &'a Scope,
+    order: &'a Told,
 }
 
 /// Returns how much of the bundle's content was checked.
 fn looked_at(verdict: &Verdict, scope: &Scope) -> Bytes {
-    match verdict.tally {
-        Some(tally) => Bytes::Whole(tally),
-        None if scope.volumes.is_empty() => Bytes::Open,
-        None => Bytes::Volumes(scope.volumes.clone()),
+    match (verdict.tally, &verdict.seen) {
+        (Some(tally), _) if verdict.vouched.is_empty() => Bytes::Whole(tally),
+        (Some(tally), _) => Bytes::Joined(tally, verdict.vouched.len()),
+        (None, Some(seen)) => Bytes::Shard(seen.shard(), seen.tally()),
+        (None, None) if scope.volumes.is_empty() => Bytes::Open,
+        (None, None) => Bytes::Volumes(scope.volumes.clone()),
     }
 }
 
@@ -217,13 +262,14 @@ fn news(
     Ok((told, found))
 }
 
-fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome {
+fn passed(good: Good<'_>, written: Option<Written>) -> Outcome {
+    let Good { name, verdict, scope, order } = good;
     let Some(bundle) = &verdict.bundle else {
         return Outcome::default().failed(Fault::new(Class::Bug, "internal error: passed without a bundle"));
     };
     let manifest = bundle.manifest();
     let signed = bundle.judgement();
-    let word = if scope.volumes.is_empty() { "PASS" } else { "PART" };
+    let word = if scope.is_whole() { "PASS" } else { "PART" };
     let mut text = format!("{word}  {}\nbundle id  {}\n", escape(name), bundle.id());
     let admission = bundle.admission();
     for keyid in &signed.good {
@@ -267,6 +313,26 @@ fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome
     if !order.json.is_null() {
         result["order"] = order.json.clone();
     }
+    held(verdict, bundle, scope, &mut text, &mut result);
+    if let Some(seen) = &verdict.seen {
+        show::seen(seen, bundle, written, &mut text, &mut result);
+    }
+    show::joined(&verdict.vouched, &mut text, &mut result);
+    for base in &manifest.bases {
+        text.push_str(&format!("relies on  {base}\n"));
+    }
+    if !manifest.absent.is_empty() {
+        text.push_str(&format!(
+            "not inside {} blobs that artifacts refer to (see: packmule inspect)\n",
+            manifest.absent.len()
+        ));
+    }
+    Outcome::new(text, result)
+}
+
+/// Adds how much of the bundle was checked.
+fn held(verdict: &Verdict, bundle: &Trusted, scope: &Scope, text: &mut String, result: &mut serde_json::Value) {
+    let manifest = bundle.manifest();
     if let Some(tally) = verdict.tally {
         text.push_str(&format!(
             "holds      {} artifacts, {} blobs, {} bytes in {} volumes\n",
@@ -279,7 +345,7 @@ fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome
         result["members"] = json!(tally.members);
         result["frames"] = json!(tally.frames);
         result["bytes"] = json!(tally.bytes);
-    } else {
+    } else if !scope.volumes.is_empty() {
         let list: Vec<String> = scope.volumes.iter().map(ToString::to_string).collect();
         text.push_str(&format!(
             "volumes    {} of {} are intact; the others were not checked\n",
@@ -288,14 +354,4 @@ fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome
         ));
         result["volumes"] = json!(scope.volumes);
     }
-    for base in &manifest.bases {
-        text.push_str(&format!("relies on  {base}\n"));
-    }
-    if !manifest.absent.is_empty() {
-        text.push_str(&format!(
-            "not inside {} blobs that artifacts refer to (see: packmule inspect)\n",
-            manifest.absent.len()
-        ));
-    }
-    Outcome::new(text, result)
 }

@@ -8,11 +8,13 @@
 pub mod credential;
 mod expand;
 mod host;
+mod pipelined;
 pub mod pipelines;
 mod ruled;
 pub mod rules;
 pub mod storage;
 pub mod tables;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

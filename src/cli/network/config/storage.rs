@@ -29,6 +29,8 @@ pub struct Storage {
     pub endpoint: Option<String>,
     /// Whether the bucket is named in the path.
     pub path_style: Option<bool>,
+    /// Whether requests have no login.
+    pub anonymous: bool,
     /// Position of the table.
     pub at: At,
 }
@@ -112,6 +114,12 @@ pub(super) fn read(name: &str, table: tables::Storage, file: Text<'_>, at: At, d
     only(table.endpoint.is_some() && !has_endpoint, "endpoint", "s3:// or gs://")?;
     only(table.credential.is_some() && provider == Provider::Directory, "credential", "a blob store")?;
     only(table.sas.is_some() && provider != Provider::Azure, "sas", "https:// or az://")?;
+    let anonymous = table.anonymous.unwrap_or(false);
+    only(anonymous && provider == Provider::Directory, "anonymous", "a blob store")?;
+    if anonymous && (table.sas.is_some() || table.credential.is_some()) {
+        let what = "anonymous: expected neither sas nor credential next to it, found one";
+        return Err(wrong_here(wrong(what, "remove one of them")));
+    }
     if let Some(endpoint) = &table.endpoint {
         let good = Url::parse(endpoint.get_ref()).is_ok_and(|url| is_safe(&url) && is_bare(&url));
         if !good {
@@ -130,6 +138,7 @@ pub(super) fn read(name: &str, table: tables::Storage, file: Text<'_>, at: At, d
         region: table.region,
         endpoint: table.endpoint.map(toml::Spanned::into_inner),
         path_style: table.path_style,
+        anonymous,
         at,
     })
 }

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
+use super::words::Words;
 use crate::secret;
 use crate::toml_file::spelling::Table;
 
@@ -98,6 +99,8 @@ pub struct Storage {
     pub endpoint: Option<Spanned<String>>,
     /// Whether the bucket is named in the path of an s3:// address, not in its host.
     pub path_style: Option<bool>,
+    /// Whether the container is open to everyone: requests have no login.
+    pub anonymous: Option<bool>,
 }
 
 /// A login, a key, or an identity in a cloud.
@@ -129,16 +132,6 @@ pub struct Credential {
     pub profile: Option<String>,
     /// Key of a Google service account, in JSON.
     pub service_account: Option<secret::Source>,
-}
-
-/// One string or several.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged)]
-pub enum Words {
-    /// One string.
-    One(String),
-    /// Several strings.
-    Many(Vec<String>),
 }
 
 /// A string in the file, or one kept elsewhere like a secret.
@@ -250,9 +243,6 @@ macro_rules! either {
     };
 }
 
-either!(Words, "a string or a list of strings",
-    text: |text| Ok(Words::One(text.to_owned())),
-    visit_seq(SeqAccess): |list| Vec::deserialize(SeqAccessDeserializer::new(list)).map(Words::Many));
 either!(Text, "a string or a table such as { env = \"...\" }",
     text: |text| Ok(Text::Plain(text.to_owned())),
     visit_map(MapAccess): |map| secret::Source::deserialize(MapAccessDeserializer::new(map)).map(Text::Secret));

@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use super::absent::absent;
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
+use crate::cli::args::container::Address as Place;
 use crate::cli::network::config::credential::Credential;
 use crate::cli::network::config::{Config, Kind};
+use crate::cli::network::containers::open;
 use crate::cli::network::sources::Sources;
 use crate::cli::network::{Network, registries};
 use crate::cli::output::Outcome;
@@ -20,6 +22,10 @@ use crate::identity::{Address, Audience, claims};
 use crate::network::origin::Url;
 use crate::registry;
 use crate::secret::{Secret, Source};
+use crate::storage::{Container, Needs, Object};
+
+/// Begins the name of no bundle.
+const NOTHING: &str = "credential-check/";
 
 /// A step that was tried.
 #[derive(Clone, Copy)]
@@ -64,14 +70,12 @@ impl Steps {
     }
 
     fn bad(&mut self, step: Step, subject: &str, error: Error) {
+        self.refused(step, subject, fault_of(error));
+    }
+
+    fn refused(&mut self, step: Step, subject: &str, mut fault: Fault) {
         self.line("REFUSED", &format!("{}: {subject}", step.name()));
-        self.list.push(json!({ "step": step.name(), "subject": subject, "ok": false, "error": error.what }));
-        // A configuration that cannot work is a matter of usage, as for all other commands.
-        let usage = error.class == Failure::Policy;
-        let mut fault = error.into_fault(Class::Source);
-        if usage {
-            fault.class = Class::Usage;
-        }
+        self.list.push(json!({ "step": step.name(), "subject": subject, "ok": false, "error": fault.what }));
         fault.what = format!("{}: {}", step.name(), fault.what);
         self.faults.push(fault);
     }
@@ -152,6 +156,17 @@ impl Steps {
     }
 }
 
+/// Converts the failure of a step.
+fn fault_of(error: Error) -> Fault {
+    // A configuration that cannot work is a matter of usage, as for all other commands.
+    let usage = error.class == Failure::Policy;
+    let mut fault = error.into_fault(Class::Source);
+    if usage {
+        fault.class = Class::Usage;
+    }
+    fault
+}
+
 /// Checks a credential.
 ///
 /// # Errors
@@ -176,7 +191,7 @@ pub(super) fn check(name: &str, network: &Network, session: &Session<'_>) -> Res
     }
     let mut hosts = Vec::new();
     if readable {
-        containers(name, &config, &sources, &mut steps);
+        containers(name, (network, session, &config), &sources, &mut steps);
         // An identity that is for a vault or a container needs no token for registries.
         let is_used = !matches!(one.kind, Kind::Identity(..)) || !self::hosts(name, one, &config).is_empty();
         if one.kind.is_login() && is_used {
@@ -230,19 +245,34 @@ fn audiences(name: &str, one: &Credential, config: &Config) -> Vec<Audience> {
     all
 }
 
-/// Tries the containers that use the credential.
-fn containers(name: &str, config: &Config, sources: &Sources, steps: &mut Steps) {
+/// Tries the containers that use the credential, as every command opens them.
+fn containers(
+    name: &str,
+    (network, session, config): (&Network, &Session<'_>, &Config),
+    sources: &Sources,
+    steps: &mut Steps,
+) {
     for (table, storage) in config.storage.iter().filter(|(_, storage)| storage.credential.as_deref() == Some(name)) {
         if let Some(sas) = &storage.sas
             && !steps.secret(sources, &format!("storage {table}: sas"), sas, Some(name))
         {
             continue;
         }
-        match sources.lists(storage) {
-            None => steps.line("not tried", &format!("storage {table}: only signatures and tokens are tried here")),
-            Some(result) => drop(steps.tried(Step::StorageRight, &format!("storage {table}: list"), result)),
+        let subject = format!("storage {table}: list");
+        let address = Place::Table { name: table.clone(), prefix: String::new() };
+        match open(network, &address, session).and_then(|container| lists(&*container, session)) {
+            Ok(()) => steps.good(Step::StorageRight, &subject),
+            Err(fault) => steps.refused(Step::StorageRight, &subject, fault),
         }
     }
+}
+
+/// Lists what has a name that nothing has: the smallest request that needs the right.
+fn lists(container: &dyn Container, session: &Session<'_>) -> Result<(), Fault> {
+    let needs = Needs { list: true, ..Needs::default() };
+    let listed =
+        container.check_rights(needs, &session.flow).and_then(|()| container.list(NOTHING, &mut |_: Object| ()));
+    listed.map_err(fault_of)
 }
 
 /// Tries the login at every registry that uses the credential.

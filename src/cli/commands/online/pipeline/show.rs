@@ -1,10 +1,10 @@
-//! What `pipeline show` and `pipeline list` show. Secrets are only named.
+//! Output of `pipeline show` and `pipeline list`. Secrets are only named.
 
 use serde_json::{Value, json};
 
 use crate::base::fault::escape;
 use crate::cli::network::config::Config;
-use crate::cli::network::config::pipelines::{Export, Import};
+use crate::cli::network::config::pipelines::{Export, Import, Receipt};
 use crate::cli::output::Outcome;
 use crate::cli::pipelines::find::Pipeline;
 use crate::decide::select::Referrers;
@@ -38,6 +38,10 @@ fn secret(secret: Option<&Secret>) -> Value {
 
 fn paths(paths: &[std::path::PathBuf]) -> Vec<String> {
     paths.iter().map(|path| path.display().to_string()).collect()
+}
+
+fn emit(receipt: &Receipt) -> Value {
+    receipt.emit.iter().map(|(kind, dir)| (kind.name().to_owned(), json!(dir))).collect()
 }
 
 fn of_export(export: &Export) -> Vec<(&'static str, Value)> {
@@ -95,7 +99,7 @@ fn of_import(import: &Import) -> Vec<(&'static str, Value)> {
         ("receipts", json!(receipt.map(|receipt| &receipt.dir))),
         ("sign", json!(receipt.map(|receipt| paths(&receipt.sign)))),
         ("passphrase", secret(receipt.and_then(|receipt| receipt.passphrase.as_ref()))),
-        ("emit", json!(receipt.map(|receipt| &receipt.emit))),
+        ("emit", receipt.map_or(Value::Null, emit)),
         ("at", json!(import.at.to_string())),
     ]
 }

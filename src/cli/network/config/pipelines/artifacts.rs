@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::Reading;
+use super::reading::Reading;
 use super::tables::{Artifact, Taken};
 use crate::base::fault::Fault;
 use crate::cli::args::container::is_container;
-use crate::cli::network::config::tables::Words;
+use crate::cli::network::config::words::Words;
 use crate::decide::selector::{Selector, Source};
 
 /// Everything that a pipeline takes.
@@ -21,7 +21,7 @@ pub struct Artifacts {
 }
 
 /// Reads the list.
-pub(super) fn read(list: Vec<Spanned<Taken>>, reading: &Reading<'_>) -> Result<Artifacts, Fault> {
+pub fn read(list: Vec<Spanned<Taken>>, reading: &Reading<'_>) -> Result<Artifacts, Fault> {
     let mut all = Artifacts::default();
     let mut faults = Vec::new();
     for one in list {

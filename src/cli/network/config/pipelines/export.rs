@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::artifacts::{self, Artifacts};
+use super::reading::{Place, Reading};
 use super::tables::{self, Index};
-use super::{Place, Reading};
 use crate::base::fault::Fault;
 use crate::bundle::Name;
 use crate::bundle::write::{DEFAULT_VOLUME, check_volume_size};
 use crate::cli::args::carry::size;
 use crate::cli::network::config::credential;
-use crate::cli::network::config::tables::Words;
+use crate::cli::network::config::words::Words;
 use crate::decide::select::{Filters, IndexMode, Referrers};
 use crate::oci::Platform;
 use crate::oci::descriptor::MAX_SIZE;
@@ -26,7 +26,7 @@ use crate::toml_file::error::At;
 pub struct Export {
     /// Its name.
     pub name: String,
-    /// What it takes.
+    /// Artifacts that it takes.
     pub artifacts: Artifacts,
     /// Where bundles go.
     pub place: Place,
@@ -40,17 +40,17 @@ pub struct Export {
     pub epoch: Option<u64>,
     /// Time after which a bundle is stale, as configured.
     pub expires: Option<String>,
-    /// What bundles may leave out: `last`, or paths of bundles and receipts.
+    /// Content that bundles may leave out: `last`, or paths of bundles and receipts.
     pub bases: Vec<String>,
     /// Keys that sign.
     pub sign: Vec<PathBuf>,
     /// Passphrase of all keys.
     pub passphrase: Option<Secret>,
-    /// What must hold before anything leaves.
+    /// Conditions that must hold before anything leaves.
     pub release: Release,
     /// Filters, where a selector has none of its own.
     pub filters: Filters,
-    /// What to do with an index of which a filter removes entries.
+    /// Treatment of an index of which a filter removes entries.
     pub index: IndexMode,
     /// Whether to fetch layers that are marked as non-distributable.
     pub foreign: bool,
@@ -66,7 +66,7 @@ pub struct Export {
     pub at: At,
 }
 
-/// What must hold before anything leaves.
+/// Conditions that must hold before anything leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Release {
     /// Number of signatures that the bundle must have.
@@ -76,7 +76,7 @@ pub struct Release {
 }
 
 /// Reads a table.
-pub(super) fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> Result<Export, Fault> {
+pub fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> Result<Export, Fault> {
     let place = reading.place(table.storage.as_ref(), table.dir.as_ref())?;
     let artifacts = artifacts::read(table.artifacts.unwrap_or_default(), reading)?;
     if artifacts == Artifacts::default() {
@@ -139,11 +139,11 @@ pub(super) fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> 
     }
     let volume_size = match &table.volume_size {
         None => DEFAULT_VOLUME,
-        Some(text) => size::volume(text.get_ref())
-            .and_then(|size| check_volume_size(size).map(|()| size).map_err(Fault::from))
-            .map_err(|fault| {
+        Some(text) => {
+            size::volume(text.get_ref()).and_then(|size| check_volume_size(size).map(|()| size)).map_err(|fault| {
                 reading.wrong_at(text, format_args!("volume_size: {}", fault.what), "write it as 700MiB")
-            })?,
+            })?
+        }
     };
     Ok(Export {
         name: name.to_owned(),

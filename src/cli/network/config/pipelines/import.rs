@@ -1,22 +1,17 @@
 //! One `[import.N]` table: where bundles arrive, where their content goes, and what is left of them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::reading::{Place, Reading};
 use super::tables::{self, Conflict};
-use super::{Place, Reading};
 use crate::base::fault::Fault;
 use crate::cli::args::place::Destination;
 use crate::cli::network::config::credential;
-use crate::cli::network::config::tables::Words;
+use crate::operate::emit::Kind;
 use crate::operate::import::TagConflict;
 use crate::secret::Secret;
 use crate::toml_file::error::{At, nearest};
-
-/// Kinds of files that can be made from a receipt.
-pub const EMITTED: [&str; 8] =
-    ["containerd", "k3s", "registries-conf", "idms", "itms", "kustomize", "images", "helm-values"];
 
 /// Time between two looks of a watcher, unless the table says otherwise.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -40,7 +35,7 @@ pub struct Import {
     pub dir: PathBuf,
     /// Whether the source's host stays in the names.
     pub keep_host: bool,
-    /// What to do with tags that name something else at the destination.
+    /// Treatment of tags that name something else at the destination.
     pub tag_conflict: TagConflict,
     /// Whether failures of the destination are recorded, and the other artifacts go on.
     pub keep_going: bool,
@@ -65,12 +60,12 @@ pub struct Receipt {
     pub sign: Vec<PathBuf>,
     /// Passphrase of all keys.
     pub passphrase: Option<Secret>,
-    /// Files to make from each: kind and directory.
-    pub emit: BTreeMap<String, PathBuf>,
+    /// Files to make from all of them: kind and directory.
+    pub emit: Vec<(Kind, PathBuf)>,
 }
 
 /// Reads a table.
-pub(super) fn read(name: &str, table: tables::Import, reading: &Reading<'_>) -> Result<Import, Fault> {
+pub fn read(name: &str, table: tables::Import, reading: &Reading<'_>) -> Result<Import, Fault> {
     let place = reading.place(table.storage.as_ref(), table.dir.as_ref())?;
     let Some(to) = table.to else {
         return Err(reading.wrong("expected to, found none", "add to = \"HOST/PREFIX\" or \"oci:DIR\""));
@@ -92,7 +87,7 @@ pub(super) fn read(name: &str, table: tables::Import, reading: &Reading<'_>) -> 
                 reading.wrong_at(text, "interval: expected a time such as 30s", "write a number of s, m, h or d")
             })?,
     };
-    let receipt = table.receipt.map(|table| receipt(table, reading)).transpose()?;
+    let receipt = table.receipt.as_ref().map(|table| receipt(table, reading)).transpose()?;
     let delete_source = table.delete_source.unwrap_or_default();
     if delete_source && receipt.is_none() {
         let what = "delete_source: expected receipt.dir as well, found none: a bundle is deleted only with its receipt on disk";
@@ -111,6 +106,7 @@ pub(super) fn read(name: &str, table: tables::Import, reading: &Reading<'_>) -> 
             Conflict::Fail => TagConflict::Fail,
             Conflict::Keep => TagConflict::Keep,
             Conflict::Move => TagConflict::Move,
+            Conflict::Advance => TagConflict::Advance,
         },
         keep_going: table.keep_going.unwrap_or_default(),
         delete_source,
@@ -122,30 +118,30 @@ pub(super) fn read(name: &str, table: tables::Import, reading: &Reading<'_>) -> 
 }
 
 fn receipt(
-    table: toml::Spanned<crate::toml_file::spelling::Table<tables::Receipt>>,
+    table: &toml::Spanned<crate::toml_file::spelling::Table<tables::Receipt>>,
     reading: &Reading<'_>,
 ) -> Result<Receipt, Fault> {
     let tables::Receipt { dir, sign, passphrase, emit } = table.get_ref().clone().into_inner();
     let Some(dir) = dir else {
-        return Err(reading.wrong_at(&table, "receipt: expected dir, found none", "add dir"));
+        return Err(reading.wrong_at(table, "receipt: expected dir, found none", "add dir"));
     };
     if sign.is_none() && passphrase.is_some() {
         let what = "receipt: passphrase: expected sign as well, found none";
-        return Err(reading.wrong_at(&table, what, "add sign, or remove passphrase"));
+        return Err(reading.wrong_at(table, what, "add sign, or remove passphrase"));
     }
     let passphrase =
         passphrase.map(|source| credential::secret("receipt: passphrase", source, reading.dir)).transpose();
-    let passphrase = passphrase.map_err(|(what, help)| reading.wrong_at(&table, what, help))?;
-    let mut files = BTreeMap::new();
+    let passphrase = passphrase.map_err(|(what, help)| reading.wrong_at(table, what, help))?;
+    let mut files = Vec::new();
     if let Some(emit) = emit {
-        for (kind, dir) in &**emit.get_ref() {
-            if !EMITTED.contains(&kind.as_str()) {
-                let known: Vec<String> = EMITTED.iter().map(ToString::to_string).collect();
-                let what = format!("receipt: emit: unknown kind {kind:?}: expected one of {}", known.join(", "));
-                return Err(reading.wrong_at(&emit, what, nearest(kind, &known, "config")));
-            }
-            files.insert(kind.clone(), reading.path(dir));
+        for (name, dir) in &**emit.get_ref() {
+            let Some(kind) = Kind::of(name) else {
+                let known: Vec<String> = Kind::ALL.into_iter().map(|kind| kind.name().to_owned()).collect();
+                let what = format!("receipt: emit: unknown kind {name:?}: expected one of {}", known.join(", "));
+                return Err(reading.wrong_at(&emit, what, nearest(name, &known, "config")));
+            };
+            files.push((kind, reading.path(dir)));
         }
     }
-    Ok(Receipt { dir: reading.path(&dir), sign: reading.keys(sign.map(|words: Words| words)), passphrase, emit: files })
+    Ok(Receipt { dir: reading.path(&dir), sign: reading.keys(sign), passphrase, emit: files })
 }

@@ -1,7 +1,10 @@
 //! Tests of the tables of pipelines: what they mean, and what is refused with which line.
 
+use std::path::Path;
+
 use super::super::Config;
-use super::*;
+use super::super::pipelines::Place;
+use crate::base::fault::Fault;
 use crate::decide::select::{IndexMode, Referrers};
 use crate::operate::import::TagConflict;
 
@@ -48,7 +51,7 @@ fn t3_all_keys_of_an_export() {
         volume_size = "64MiB"
         overwrite = true
         allow_partial = true
-        artifacts = [ "quay.io/a/b:1", { ref = "docker.io/library/*", semver = "^2", latest = 3, exclude = ["*-rc*"] },
+        artifacts = [ "quay.io/a/b:1", { ref = "quay.io/apps/*", semver = "^2", latest = 3, exclude = ["*-rc*"] },
                       { ref = "file:small.gguf", as = "localhost/models/small:q4" }, { images_in = "list.yaml" } ]
         "#,
     )
@@ -59,7 +62,7 @@ fn t3_all_keys_of_an_export() {
         selectors,
         [
             "quay.io/a/b:1",
-            "docker.io/library/*,semver=^2,latest=3,exclude=*-rc*",
+            "quay.io/apps/*,semver=^2,latest=3,exclude=*-rc*",
             "file:/etc/x/small.gguf,as=localhost/models/small:q4"
         ]
     );
@@ -114,7 +117,7 @@ fn t4_all_keys_of_an_import_and_their_defaults() {
         (receipt.dir.as_path(), receipt.sign.as_slice()),
         (Path::new("/etc/x/receipts"), &["/etc/x/site.pem".into()][..])
     );
-    assert_eq!(receipt.emit["containerd"], Path::new("/etc/x/certs.d"));
+    assert_eq!(receipt.emit, [(crate::operate::emit::Kind::Containerd, "/etc/x/certs.d".into())]);
     let plain = &config.imports["plain"];
     assert_eq!((plain.tag_conflict, plain.keep_going, plain.delete_source), (TagConflict::Fail, false, false));
     assert_eq!((plain.trigger, plain.interval.as_secs(), plain.receipt.is_some()), (true, 30, false));
@@ -191,4 +194,14 @@ fn t5_the_same_pipeline_in_two_files_is_refused() {
     config.add(Path::new("/one.toml"), text, None).unwrap();
     let fault = config.add(Path::new("/two.toml"), text, None).unwrap_err();
     assert!(fault.what.contains("/two.toml:1") && fault.what.contains("/one.toml:1"), "{}", fault.what);
+}
+
+#[test]
+fn t3_t4_the_examples_of_the_page_load() {
+    let page = include_str!("../../../../../spec/pipelines.md");
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split_once("```").map_or("", |(block, _)| block)).collect();
+    let [low, dark] = blocks.as_slice() else { panic!("{}", blocks.len()) };
+    assert!(load(low).unwrap().exports["monthly"].release.signatures == 2);
+    assert!(load(dark).unwrap().imports["dark"].delete_source);
 }

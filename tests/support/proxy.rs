@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-use super::super::server::{Reply, Request, Server, reply};
+use super::server::{Reply, Request, Server, reply};
 
 /// Starts a proxy. `change` sees every request first and may change it or answer it.
 pub fn start(store: &str, change: impl Fn(&mut Request) -> Option<Reply> + Send + Sync + 'static) -> Server {

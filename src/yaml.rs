@@ -1,15 +1,19 @@
-//! YAML as a tree with line numbers, for readers of lists.
+//! YAML as a tree with line numbers: for lists, and for the descriptions of charts.
 //!
 //! Scalars keep the text of the file, so `1.10` stays `1.10`. Aliases share their nodes, and merge
-//! keys are resolved. What a document stands for, with all aliases written out, is limited.
+//! keys are resolved. What a document stands for, with all aliases written out, is limited, and so is
+//! what is in memory while it is read. Opens no files.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
 /// Largest number of nodes that a document stands for, aliases written out.
 const MAX_NODES: u64 = 1 << 20;
+/// Largest number of bytes in the texts of a document, aliases written out.
+const MAX_BYTES: u64 = 256 << 20;
 /// Largest depth of a document, aliases written out.
 const MAX_DEPTH: u32 = 512;
 
@@ -20,8 +24,38 @@ pub struct Node {
     pub line: usize,
     /// Content.
     pub value: Value,
+    weight: Weight,
+}
+
+/// How much a node stands for, aliases written out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weight {
     nodes: u64,
+    bytes: u64,
     depth: u32,
+}
+
+impl Weight {
+    /// Adds a node below this one.
+    fn add(&mut self, below: Self) {
+        self.nodes = self.nodes.saturating_add(below.nodes).saturating_add(1);
+        self.bytes = self.bytes.saturating_add(below.bytes);
+        self.depth = self.depth.max(below.depth);
+    }
+
+    /// Adds a node or key that is kept in memory, with a text of `bytes` bytes.
+    ///
+    /// # Errors
+    /// The limits of a document.
+    fn hold(&mut self, bytes: usize, line: usize) -> Result<(), YamlError> {
+        self.nodes = self.nodes.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if self.is_too_much() { Err(too_much(line)) } else { Ok(()) }
+    }
+
+    const fn is_too_much(&self) -> bool {
+        self.nodes > MAX_NODES || self.bytes > MAX_BYTES || self.depth > MAX_DEPTH
+    }
 }
 
 /// Content of a node.
@@ -46,17 +80,19 @@ pub struct YamlError {
 
 impl Node {
     fn new(line: usize, value: Value) -> Self {
-        let children: Box<dyn Iterator<Item = &Arc<Self>> + '_> = match &value {
-            Value::Scalar(..) => Box::new(std::iter::empty()),
-            Value::Sequence(items) => Box::new(items.iter()),
-            Value::Mapping(entries) => Box::new(entries.iter().map(|(_, node)| node)),
-        };
-        let (mut nodes, mut depth) = (1_u64, 0);
-        for child in children {
-            nodes = nodes.saturating_add(child.nodes).saturating_add(1);
-            depth = depth.max(child.depth);
+        let mut weight = Weight { nodes: 1, ..Weight::default() };
+        match &value {
+            Value::Scalar(text, _) => weight.bytes = text.len() as u64,
+            Value::Sequence(items) => items.iter().for_each(|item| weight.add(item.weight)),
+            Value::Mapping(entries) => {
+                for (key, node) in entries {
+                    weight.add(node.weight);
+                    weight.bytes = weight.bytes.saturating_add(key.len() as u64);
+                }
+            }
         }
-        Self { line, value, nodes, depth: depth.saturating_add(1) }
+        weight.depth = weight.depth.saturating_add(1);
+        Self { line, value, weight }
     }
 
     /// Returns the value of a key of a mapping.
@@ -123,13 +159,34 @@ fn is_null(text: &str) -> bool {
 /// # Errors
 /// The first line that is not YAML, or a document over the limits.
 pub fn parse(text: &str) -> Result<Vec<Arc<Node>>, YamlError> {
+    let mut documents = Vec::new();
+    each(text, &mut |document| {
+        documents.push(document);
+        ControlFlow::Continue(())
+    })?;
+    Ok(documents)
+}
+
+/// Parses a text and gives each document to `take` when it is complete, until `take` breaks, so that
+/// one document at a time is in memory.
+///
+/// # Errors
+/// As [`parse`]. The documents before it have been given.
+pub fn each(text: &str, take: &mut dyn FnMut(Arc<Node>) -> ControlFlow<()>) -> Result<(), YamlError> {
     let mut builder = Builder::default();
-    let mut parser = Parser::new_from_str(text);
+    let limit = MAX_DEPTH as usize;
+    let options = granit_parser::options! { flow_nesting_limit: limit, block_nesting_limit: limit };
+    let mut parser = Parser::new_from_str_with_options(text, options);
     while let Some(next) = parser.next_event() {
         let (event, span) = next.map_err(|error| refused(text, error.marker().line(), &error.info()))?;
         builder.event(event, span.start.line())?;
+        if let Some(document) = builder.document.take()
+            && take(document).is_break()
+        {
+            break;
+        }
     }
-    Ok(builder.documents)
+    Ok(())
 }
 
 fn refused(text: &str, line: usize, reason: &str) -> YamlError {
@@ -155,18 +212,24 @@ struct Open {
 
 #[derive(Default)]
 struct Builder {
-    documents: Vec<Arc<Node>>,
+    /// The document that is complete.
+    document: Option<Arc<Node>>,
     open: Vec<Open>,
     anchors: HashMap<usize, Arc<Node>>,
+    /// Everything of this document in memory: nodes, and the keys and entries that merging copied.
+    held: Weight,
 }
 
 impl Builder {
     fn event(&mut self, event: Event<'_>, line: usize) -> Result<(), YamlError> {
         match event {
-            Event::DocumentStart(..) => self.anchors.clear(),
+            Event::DocumentStart(..) => {
+                self.anchors.clear();
+                self.held = Weight::default();
+            }
             Event::Scalar(text, style, anchor, _) => {
                 let value = Value::Scalar(text.into_owned(), style == ScalarStyle::Plain);
-                self.add(Arc::new(Node::new(line, value)), anchor)?;
+                self.made(Node::new(line, value), anchor)?;
             }
             Event::SequenceStart(_, anchor, _) => {
                 self.open.push(Open { line, anchor, items: Vec::new(), is_mapping: false });
@@ -182,8 +245,9 @@ impl Builder {
                         let reason = "expected a text as a key, found a collection".to_owned();
                         return Err(YamlError { line: key.line, reason });
                     }
-                    let value = if is_mapping { mapping(&items) } else { Value::Sequence(items) };
-                    self.add(Arc::new(Node::new(line, value)), anchor)?;
+                    let value =
+                        if is_mapping { mapping(line, &items, &mut self.held)? } else { Value::Sequence(items) };
+                    self.made(Node::new(line, value), anchor)?;
                 }
             }
             Event::Alias(anchor) => {
@@ -196,25 +260,42 @@ impl Builder {
         Ok(())
     }
 
+    /// Adds a new node.
+    fn made(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {
+        let text = if let Value::Scalar(text, _) = &node.value { text.len() } else { 0 };
+        self.held.hold(text, node.line)?;
+        self.add(Arc::new(node), anchor)
+    }
+
     fn add(&mut self, node: Arc<Node>, anchor: usize) -> Result<(), YamlError> {
-        if node.nodes > MAX_NODES || node.depth > MAX_DEPTH {
-            let reason = format!("expected at most {MAX_NODES} values, {MAX_DEPTH} deep, in a document, found more");
-            return Err(YamlError { line: node.line, reason });
+        if node.weight.is_too_much() {
+            return Err(too_much(node.line));
         }
         if anchor != 0 {
             self.anchors.insert(anchor, Arc::clone(&node));
         }
         match self.open.last_mut() {
             Some(open) => open.items.push(node),
-            None => self.documents.push(node),
+            None => self.document = Some(node),
         }
         Ok(())
     }
 }
 
-/// Makes a mapping of keys and values in turn. Of a key given twice both values stay, so that readers
+fn too_much(line: usize) -> YamlError {
+    let reason = format!(
+        "expected at most {MAX_NODES} values, {MAX_BYTES} bytes, {MAX_DEPTH} deep, in a document with all aliases \
+         written out, found more"
+    );
+    YamlError { line, reason }
+}
+
+/// Makes a mapping of keys and values in turn; `held` counts the entries that merge keys copy. Of a key given twice both values stay, so that readers
 /// of all entries miss none; [`Node::get`] returns the last, as most readers do.
-fn mapping(items: &[Arc<Node>]) -> Value {
+///
+/// # Errors
+/// A mapping over the limits.
+fn mapping(line: usize, items: &[Arc<Node>], held: &mut Weight) -> Result<Value, YamlError> {
     let mut entries: Vec<(String, Arc<Node>)> = Vec::with_capacity(items.len() / 2);
     let mut known: HashSet<String> = HashSet::new();
     let mut merged = Vec::new();
@@ -233,11 +314,12 @@ fn mapping(items: &[Arc<Node>]) -> Value {
         let all = if from.is_mapping() { one } else { from.items() };
         for (name, value) in all.iter().flat_map(|from| from.entries()) {
             if known.insert(name.clone()) {
+                held.hold(name.len(), line)?;
                 entries.push((name.clone(), Arc::clone(value)));
             }
         }
     }
-    Value::Mapping(entries)
+    Ok(Value::Mapping(entries))
 }
 
 #[cfg(test)]
@@ -279,6 +361,47 @@ mod tests {
             .map(|n| format!("a{n}: &a{n} [{0}, {0}]\n", if n == 0 { "x".to_owned() } else { format!("*a{}", n - 1) }))
             .collect();
         assert!(parse(&bomb).unwrap_err().reason.contains("at most"));
+    }
+
+    #[test]
+    fn what_would_fill_memory_is_refused() {
+        let too_much = |text: &str, what: &str| {
+            let error = parse(text).map(|all| all.len()).expect_err(what);
+            assert!(error.reason.contains("at most") || error.reason.contains("not YAML"), "{what}: {error:?}");
+        };
+        for depth in [600, 20_000] {
+            too_much(&"[".repeat(depth), "open sequences");
+            too_much(&"- ".repeat(depth), "open items");
+            too_much(&"{a: ".repeat(depth), "open mappings");
+            too_much(&(0..depth.min(2_000)).map(|n| " ".repeat(n) + "a:\n").collect::<String>(), "open keys");
+        }
+        too_much(&"- a\n".repeat(1 << 20), "many items");
+        too_much(&format!("- &a {}\n{}", "x".repeat(1 << 20), "- *a\n".repeat(300)), "one text many times");
+        let wide: String = (0..2_000).map(|n| format!("k{n}: v, ")).collect();
+        too_much(&format!("- &a {{{wide}}}\n{}", "- {<<: *a}\n".repeat(2_000)), "one mapping merged many times");
+        let long = format!("- &a {{? {} : v}}\n{}", "k".repeat(1 << 20), "- {<<: *a}\n".repeat(300));
+        too_much(&long, "one long key merged many times");
+        let chain: String = (0..700).map(|n| format!("a{n}: &a{n} [*a{}]\n", n - 1)).skip(1).collect();
+        too_much(&format!("a0: &a0 x\n{chain}"), "a deep chain of aliases");
+        // One document after another is no problem, nor is one huge text.
+        let mut count = 0;
+        let all = each(&"- a\n---\n".repeat(20_000), &mut |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        assert!(all.is_ok() && count >= 20_000, "{all:?} {count}");
+        assert_eq!(parse(&format!("a: {}\n", "x".repeat(2 << 20))).unwrap().len(), 1);
+        assert_eq!(parse(&format!("{}x{}", "[".repeat(500), "]".repeat(500))).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn documents_are_given_until_that_is_enough() {
+        let mut seen = Vec::new();
+        let done = each("a: 1\n---\nb: 1\n---\n[\n", &mut |document| {
+            seen.push(document.line);
+            if seen.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_eq!((done, seen), (Ok(()), vec![1, 3]));
     }
 
     #[test]
