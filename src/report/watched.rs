@@ -209,8 +209,8 @@ fn runs(html: &mut Html, watched: &Watched) {
         html.raw("<p>There are no runs yet.</p></section>");
         return;
     }
-    html.raw("<table class=rows><thead><tr><th scope=col>State<th scope=col>Pipeline<th scope=col>Bundle");
-    html.raw("<th scope=col>Began<th scope=col>Ended<th scope=col class=n>Bytes<th scope=col>Run</thead><tbody>");
+    html.raw("<table class=rows><thead><tr><th scope=col>State<th scope=col>Bundle<th scope=col>Time");
+    html.raw("<th scope=col class=n>Bytes<th scope=col>Run</thead><tbody>");
     for run in &watched.runs {
         html.raw(match run.state {
             "done" => "<tr class=good><th scope=row>✓ ",
@@ -219,17 +219,16 @@ fn runs(html: &mut Html, watched: &Watched) {
             "waiting" => "<tr class=warn><th scope=row>… ",
             _ => "<tr><th scope=row>▸ ",
         });
-        html.raw(run.state).raw("<td>").text(&run.pipeline).raw("<td>").text(run.bundle.as_deref().unwrap_or("–"));
+        html.raw(run.state).raw("<td>").text(run.bundle.as_deref().unwrap_or("–")).raw(" <small>");
+        html.text(&run.pipeline);
         if let Some((class, text)) = &run.error {
-            html.raw("<br><small>").text(class).raw(": ");
+            html.raw("<br><b>").text(class).raw("</b>: ");
             lines(html, text);
-            html.raw("</small>");
         }
-        html.raw("<td>").moment(&run.started).raw("<td>");
-        match &run.ended {
-            Some(at) => html.moment(at),
-            None => html.raw("–"),
-        };
+        html.raw("</small><td>began ").moment(&run.started);
+        if let Some(at) = &run.ended {
+            html.raw("<br>ended ").moment(at);
+        }
         html.raw("<td class=n>").size(run.bytes).raw("<td><code>").text(&run.id).raw("</code>");
     }
     html.raw("</table></section>");
