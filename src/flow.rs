@@ -81,7 +81,7 @@ pub enum Event {
     Warning(String),
     /// A detail for `-v`.
     Detail(String),
-    /// What follows belongs to the run of a pipeline with this id, or to none.
+    /// Everything that follows belongs to the run of a pipeline with this id, or to none.
     Run(Option<String>),
 }
 

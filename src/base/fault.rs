@@ -51,6 +51,11 @@ pub enum Reason {
     OnlyThis,
     /// The place took it and named its digest, and does not let it be read afterwards.
     Unreadable,
+    /// The place does not take a manifest because it does not have some of its content.
+    PartsMissing,
+    /// The place does not take manifests of this form: another one of the same type would fare the
+    /// same.
+    FormRefused,
 }
 
 /// The parts of a description "subject: expected …, found …".

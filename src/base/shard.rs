@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn every_item_is_in_one_part_and_the_parts_are_in_order() {
         for list in lists() {
-            for count in (1..=12).chain([list.len() as u32 + 1, 1000]) {
+            for count in (1..=12).chain([u32::try_from(list.len()).unwrap() + 1, 1000]) {
                 let mut end = 0;
                 for index in 1..=count {
                     let own = Shard::new(index, count).unwrap().of(&list);

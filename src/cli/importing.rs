@@ -20,17 +20,19 @@ use super::progress::size as show;
 use super::reach::Reach;
 use super::session::Session;
 use super::writing::receipt_write::{Slip, Written};
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, differs};
 use crate::base::lock::{into_inner, lock};
 use crate::base::shard::Shard;
 use crate::bundle::Trusted;
 use crate::bundle::stream::Bytes;
+use crate::decide::part::Pick;
 use crate::decide::route::Route;
 use crate::decide::select::Referrers;
 use crate::oci::Digest;
 use crate::operate::import::from_bundle::{Ready, share};
 use crate::operate::import::receipt_data::{Allowed, Facts};
-use crate::operate::import::{Goal, Imported, Ledger, MissingBase, NoCheck, Request, Sides};
+use crate::operate::import::tag_book::ChannelTags;
+use crate::operate::import::{Goal, Imported, Ledger, MissingBase, NoCheck, Request, Sides, TagBook, TagConflict};
 use crate::operate::report_data;
 use crate::scan::{Scanner, Summary};
 
@@ -48,6 +50,8 @@ pub struct Importing {
     pub allowed: Allowed,
     /// The destination, and what to do there.
     pub to: DestinationRequest,
+    /// Names of the artifacts to import; all of them if there is none.
+    pub select: Vec<Pick>,
     /// Referrers to import.
     pub referrers: Referrers,
     /// Whether to send only blobs, without manifests and tags.
@@ -174,8 +178,13 @@ impl Importing {
     ) -> Result<Imported, Fault> {
         let flow = session.flow.clone();
         // The bundle is checked before the destination is opened.
-        let ready = Ready::check(bundle, rest, can_ask(session.world), self.scanner.as_ref(), &flow)?;
+        let what = (self.scanner.as_ref(), &*self.select);
+        let ready = Ready::check(bundle, rest, can_ask(session.world), what, &flow)?;
         let manifest = bundle.manifest();
+        let tags = ChannelTags::open(self.believed.keeper(), &flow);
+        if tags.is_none() && self.to.tag_conflict == TagConflict::Advance {
+            return Err(no_tags(manifest.channel.is_some()));
+        }
         check_maps(&self.to.names.maps, names(manifest), session)?;
         let maps = self.to.maps(names(manifest), || self.network.rules(session))?;
         let opened = self.to.open(session, |session| self.network.destination(session))?;
@@ -189,9 +198,11 @@ impl Importing {
             absent: &manifest.absent,
             route,
             tag_conflict: self.to.tag_conflict,
+            tag_book: tags.as_ref().map(|tags| tags as &dyn TagBook),
             keep_going: self.to.keep_going,
             dry_run: self.to.dry_run,
             sides: Sides { destination: opened.side, ..Sides::BUNDLE },
+            select: &self.select,
             goal: if self.blobs_only { Goal::Blobs(own.as_ref()) } else { Goal::Whole },
             referrers: &self.referrers,
             siblings: None,
@@ -202,6 +213,19 @@ impl Importing {
         books.scanned = summary;
         done
     }
+}
+
+/// Returns the fault of an import that is to advance tags and has no state of them.
+fn no_tags(has_channel: bool) -> Fault {
+    let subject = "--tag-conflict advance";
+    if has_channel {
+        let what = differs(subject, "a directory for the state", "none: neither XDG_STATE_HOME nor HOME is set");
+        return Fault::usage(what, "name one with --state");
+    }
+    Fault::usage(
+        differs(subject, "a bundle of a channel", "one without"),
+        "have it exported with --channel, or move tags with --tag-conflict move",
+    )
 }
 
 impl Importing {

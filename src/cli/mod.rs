@@ -41,6 +41,7 @@ cfg_if! {
     if #[cfg(feature = "carry")] {
         pub mod diff_images;
         pub mod exporting;
+        pub mod import_plan;
         pub mod importing;
         pub mod writing;
     }

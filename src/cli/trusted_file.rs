@@ -94,7 +94,8 @@ pub fn read(path: &Path, kind: &Kind, world: &World) -> Result<String, Fault> {
     })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};

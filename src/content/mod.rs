@@ -249,6 +249,14 @@ pub trait Inventory: Send + Sync {
     fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error>;
     /// Returns whether the repository has the manifest.
     fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error>;
+    /// Returns whether the place says that it has no such repository, or none with a tag. A place that
+    /// does not say so returns `false`.
+    ///
+    /// # Errors
+    /// [`Kind::Absent`] if something must be made there before anything can be pushed.
+    fn is_new(&self, _repository: &Repository) -> Result<bool, Error> {
+        Ok(false)
+    }
     /// Returns whether the place takes a manifest only after everything that it needs, so that an
     /// existing one is complete.
     fn keeps_whole(&self) -> bool {
@@ -301,7 +309,13 @@ pub trait Destination: Inventory {
     /// Stores a document under its digest. Its children must exist. Adds it to the referrers of its
     /// subject (the registry does that itself, or a fallback tag is used).
     fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
-    /// Makes `tag` name `document`, which must exist, and reads it back.
+    /// Like [`Destination::put_manifest`], but only notes the document for a list of referrers that the
+    /// place does not keep itself: [`Lists::write`] writes that once for all of them.
+    fn put_unlisted(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        self.put_manifest(repository, document)
+    }
+    /// Makes `tag` name `document`, which must exist, and reads it back. An error with the reason
+    /// [`crate::base::fault::Reason::Unreadable`] says that it is set and may not be read.
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error>;
     /// Like [`Destination::set_tag`], unless the tag names another document by now: then the tag
     /// stays, and the digest that it names is returned. Checks just before setting.
@@ -309,6 +323,19 @@ pub trait Destination: Inventory {
         match self.tag_like(repository, tag, document.digest())? {
             Some(found) if found != document.digest() => Ok(Some(found)),
             _ => self.set_tag(repository, tag, document).map(|()| None),
+        }
+    }
+    /// Like [`Destination::set_new_tag`], but also moves the tag if it names one of `from`.
+    fn advance_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        document: &Document,
+        from: &[Digest],
+    ) -> Result<Option<Digest>, Error> {
+        match self.set_new_tag(repository, tag, document)? {
+            Some(found) if from.contains(&found) => self.set_tag(repository, tag, document).map(|()| None),
+            other => Ok(other),
         }
     }
     /// Makes `document`, which exists and has no tag, findable in a place that lists only what it
@@ -344,9 +371,16 @@ pub trait Destination: Inventory {
 
 /// Keeps lists of referrers on the client's side.
 pub trait Lists: Send + Sync {
+    /// Returns the digests that the list of `subject` has. The answer is kept, so that
+    /// [`Lists::note_present`] needs no further request for these.
+    fn listed(&self, repository: &Repository, subject: Digest) -> Result<Vec<Digest>, Error>;
     /// Adds the document, which existed before this run, to the list of referrers of its subject:
     /// an interrupted run may have left it without its entry.
     fn list_present(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
+    /// Like [`Lists::list_present`], but only notes the document for [`Lists::write`].
+    fn note_present(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
+    /// Writes the list of `subject` if documents were noted for it that it does not have.
+    fn write(&self, repository: &Repository, subject: Digest) -> Result<(), Error>;
 }
 
 /// Takes blobs from a sibling repository without sending them.
@@ -368,6 +402,11 @@ pub trait Rights: Send + Sync {
     /// [`Kind::Denied`] if not, [`Kind::Absent`] if it must be created first, [`Kind::Refused`] if
     /// the place is read-only.
     fn may_push(&self, repository: &Repository) -> Result<(), Error>;
+    /// Like [`Rights::may_push`]; `first` is the blob that is sent there first, for which the check
+    /// may open the upload. Returns `true` if that blob turned out to be there.
+    fn may_send(&self, repository: &Repository, _first: &Descriptor) -> Result<bool, Error> {
+        self.may_push(repository).map(|()| false)
+    }
     /// Gives back what the checks took at the place, if nothing has used it. Called at the end of a
     /// run, however it ended.
     fn release(&self) {}

@@ -8,6 +8,7 @@ pub mod left_out;
 pub mod lists;
 pub mod maps;
 pub mod originals;
+pub mod part;
 pub mod plan;
 pub mod route;
 pub mod rules;

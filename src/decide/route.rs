@@ -97,6 +97,16 @@ impl Route {
     /// [`Class::Policy`] if a name cannot be mapped, or if two artifacts with different digests
     /// would get the same tag in one repository; every such pair is listed. [`Class::Cancelled`].
     pub fn assign(&self, flow: &Flow, artifacts: &[Artifact]) -> Result<Vec<Repository>, Fault> {
+        let (given, collisions) = self.assign_all(flow, artifacts)?;
+        Fault::from_list(collisions).map_or(Ok(given), Err)
+    }
+
+    /// Like [`Route::assign`], but also returns the repositories if tags collide, and every pair that
+    /// does as a fault.
+    ///
+    /// # Errors
+    /// [`Class::Policy`] if a name cannot be mapped, [`Class::Cancelled`].
+    pub fn assign_all(&self, flow: &Flow, artifacts: &[Artifact]) -> Result<(Vec<Repository>, Vec<Fault>), Fault> {
         let mut faults = Vec::new();
         let mut given = Vec::with_capacity(artifacts.len());
         for artifact in artifacts {
@@ -129,7 +139,7 @@ impl Route {
                 }
             }
         }
-        Fault::from_list(faults).map_or(Ok(given), Err)
+        Ok((given, faults))
     }
 }
 

@@ -91,9 +91,11 @@ pub fn run(
             absent: &plan.absent,
             route: request.route,
             tag_conflict: request.tag_conflict,
+            tag_book: None,
             keep_going: request.keep_going,
             dry_run: request.dry_run,
             sides: request.sides,
+            select: &[],
             goal: import::Goal::Whole,
             referrers: &Referrers::All,
             siblings: request.is_one_place.then_some(&planned.origins),
@@ -149,6 +151,7 @@ fn look(
             tags: vec![tag.clone()],
             kept: Vec::new(),
             landed: Landed::Present,
+            plan: import::Planned::default(),
         })
     })?;
     let is_alone = |wanted: &Wanted| wanted.filters.referrers == Referrers::None;

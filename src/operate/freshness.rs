@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use crate::base::fault::{Class, Fault, differs};
 use crate::base::time::Moment;
+use crate::oci::Tag;
 use crate::signing::{Claims, Order, Rules};
 use crate::state::destination::normal;
 use crate::state::order::{judge, judge_policy};
-use crate::state::{Asked, Candidate, Found, Position, Seat, Step, Store};
+use crate::state::{Asked, Candidate, Found, Position, Seat, Step, Store, Tags};
 
 /// Whose state applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +82,8 @@ pub struct Keeper {
 struct Inner {
     // The seat, with the position and the policy version to record once everything has passed.
     seat: Option<(Seat, Option<(Position, u64)>)>,
+    // The channel of the bundle that was judged in order.
+    channel: Option<String>,
     told: Told,
 }
 
@@ -121,6 +124,31 @@ impl Keeper {
     /// Returns the result; empty before a bundle was judged.
     pub fn told(&self) -> Told {
         self.inner().told.clone()
+    }
+
+    /// Returns the tags that this machine set at the run's destination for the channel of the judged
+    /// bundle, and the reason if stored ones do not count. `None` without a channel, a destination or a
+    /// state.
+    pub fn tags(&self) -> Option<(Tags, Option<String>)> {
+        let inner = self.inner();
+        let (store, channel) = (self.store.as_ref()?, inner.channel.as_ref()?);
+        let destination = self.destination()?;
+        Some(match &inner.seat {
+            Some((seat, _)) => seat.tags(self.init),
+            None => store.tags(channel, destination, self.init),
+        })
+    }
+
+    /// Stores the tags, if this run writes a state: see [`Seat::hold_tags`].
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn hold_tags<'a>(
+        &self,
+        tags: Tags,
+        kept: impl IntoIterator<Item = (&'a str, &'a Tag)>,
+    ) -> Result<usize, Fault> {
+        self.inner().seat.as_ref().map_or(Ok(0), |(seat, _)| seat.hold_tags(tags, kept))
     }
 
     fn expiry(&self, expires: Option<i64>) -> Option<Fault> {
@@ -200,12 +228,14 @@ impl Keeper {
             Found::Held(held) if version > held_version => Some((held, version)),
             _ => None,
         };
-        self.inner().seat = seat.map(|seat| (seat, next));
+        let mut inner = self.inner();
+        inner.seat = seat.map(|seat| (seat, next));
+        inner.channel = Some(channel.to_owned());
         Ok(())
     }
 
     /// Returns the destination whose record this run reads; `None` means all of them.
-    fn destination(&self) -> Option<&str> {
+    pub fn destination(&self) -> Option<&str> {
         match &self.side {
             Side::Look => None,
             Side::Into(destination) | Side::Peek(destination) => Some(destination),

@@ -81,7 +81,8 @@ fn vouchers(file: &File, policy: &Policy) -> Result<Vec<String>, Fault> {
     })
 }
 
-#[cfg(all(test, feature = "carry"))]
+#[cfg(feature = "carry")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::signing::private::SigningKey;

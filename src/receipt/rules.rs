@@ -117,7 +117,7 @@ impl Arrival {
             State::Kept => tag.read_back != Some(self.digest),
             State::Unread => unread && tag.read_back.is_none(),
             State::Failed => failed,
-            State::LeftOut => left_out && tag.read_back.is_none(),
+            State::LeftOut => !left && tag.read_back.is_none(),
         };
         match self.tags.iter().find(|tag| !proven(tag)) {
             Some(tag) => Err(wrong(

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::sync::{Arc, Mutex};
 
+use super::api::referrers_list::Listed;
 use super::api::registry::Registry;
 use super::auth::scopes::Scopes;
 use super::settings::Settings;
@@ -193,6 +194,10 @@ impl Inventory for Registries {
         self.ask(repository, |registry| registry.has_manifest(repository, digest))
     }
 
+    fn is_new(&self, repository: &Repository) -> Result<bool, Error> {
+        self.ask(repository, |registry| registry.is_new(repository))
+    }
+
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
         self.ask(repository, |registry| registry.tag(repository, tag, &Scopes::pull(repository)))
     }
@@ -208,7 +213,11 @@ impl Destination for Registries {
     }
 
     fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
-        self.ask(repository, |registry| registry.put_document(repository, document))
+        self.ask(repository, |registry| registry.put_document(repository, document, Listed::Now))
+    }
+
+    fn put_unlisted(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        self.ask(repository, |registry| registry.put_document(repository, document, Listed::Later))
     }
 
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
@@ -216,7 +225,17 @@ impl Destination for Registries {
     }
 
     fn set_new_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<Option<Digest>, Error> {
-        self.ask(repository, |registry| registry.set_new_tag(repository, tag, document))
+        self.ask(repository, |registry| registry.set_new_tag(repository, tag, document, &[]))
+    }
+
+    fn advance_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        document: &Document,
+        from: &[Digest],
+    ) -> Result<Option<Digest>, Error> {
+        self.ask(repository, |registry| registry.set_new_tag(repository, tag, document, from))
     }
 
     fn lists(&self) -> Option<&dyn Lists> {
@@ -247,6 +266,10 @@ impl Rights for Registries {
         self.ask(repository, |registry| registry.may_push(repository))
     }
 
+    fn may_send(&self, repository: &Repository, first: &Descriptor) -> Result<bool, Error> {
+        self.ask(repository, |registry| registry.may_send(repository, first))
+    }
+
     fn release(&self) {
         let known: Vec<Arc<Registry>> = lock(&self.known).values().cloned().collect();
         known.iter().for_each(|registry| registry.release());
@@ -260,8 +283,21 @@ impl Mounts for Registries {
 }
 
 impl Lists for Registries {
+    fn listed(&self, repository: &Repository, subject: Digest) -> Result<Vec<Digest>, Error> {
+        self.ask(repository, |registry| registry.listed(repository, subject))
+    }
+
+    fn write(&self, repository: &Repository, subject: Digest) -> Result<(), Error> {
+        self.ask(repository, |registry| registry.write_list(repository, subject, Listed::Later))
+    }
+
     fn list_present(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
         let Some(subject) = document.subject() else { return Ok(()) };
-        self.ask(repository, |registry| registry.list_present(repository, subject.digest, document))
+        self.ask(repository, |registry| registry.list_present(repository, subject.digest, document, Listed::Now))
+    }
+
+    fn note_present(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        let Some(subject) = document.subject() else { return Ok(()) };
+        self.ask(repository, |registry| registry.list_present(repository, subject.digest, document, Listed::Later))
     }
 }

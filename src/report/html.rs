@@ -4,6 +4,7 @@
 //! The verdict comes first. Nothing is expressed by colour alone. The style is in `page.css`.
 
 use super::contents;
+use super::differences::differences;
 use super::markup::Html;
 use super::transfer::{from_to, novelties};
 use super::{Bundle, ENTRIES, Mark, Page, Signatures, Standing, Verdict};
@@ -65,6 +66,9 @@ pub fn to_html(page: &Page) -> String {
         novelties(&mut html, news);
     }
     absent(&mut html, page);
+    if let Some(found) = &page.differences {
+        differences(&mut html, found);
+    }
     if !page.text.is_empty() {
         html.raw("<section><h2>Output of the command</h2><pre>");
         for line in page.text.iter().take(LINES) {

@@ -7,6 +7,7 @@
 //! page.
 
 mod contents;
+mod differences;
 mod html;
 mod markup;
 #[cfg(feature = "online")]
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use self::differences::{Differences, Differing};
 pub use self::html::{HTML_BEGINS, HTML_UNFINISHED, to_html};
 #[cfg(feature = "online")]
 pub use self::served::{Reached, Served, ServedBundle, ServedCache, ServedPlace, ServedRule, served_html};
@@ -108,6 +110,9 @@ pub struct Page {
     /// Changes compared with earlier bundles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub news: Option<News>,
+    /// Differences between two sides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differences: Option<Differences>,
     /// Content that artifacts refer to but the bundle does not carry, by reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<Absent>,

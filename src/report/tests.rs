@@ -70,6 +70,13 @@ pub(crate) fn full(count: &mut u32) -> Page {
                 standing: Standing::Counted,
             }],
         }),
+        differences: Some(Differences {
+            old: text(),
+            new: text(),
+            scope: text(),
+            same: Some(1),
+            rows: vec![Differing { name: text(), kind: text(), old: Some(text()), new: Some(text()) }],
+        }),
         transfer: Some(Transfer {
             from: Some(text()),
             registries: vec![text()],

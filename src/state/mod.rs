@@ -10,6 +10,7 @@ mod record;
 #[cfg(feature = "online")]
 pub mod runs;
 pub mod series;
+pub mod tags;
 #[cfg(feature = "online")]
 pub mod watched;
 
@@ -19,12 +20,17 @@ use std::path::{Path, PathBuf};
 pub use self::order::{Asked, Candidate, Found, Position, Step};
 use self::record::Record;
 pub use self::series::Series;
+pub use self::tags::Tags;
 use crate::base::fault::{Class, Fault, escape, expects};
 use crate::oci::Digest;
 use crate::system::{self, Found as Seen};
 
 /// Largest record in bytes.
 const MAX_RECORD: u64 = 64 << 10;
+/// Largest file of tags in bytes.
+const MAX_TAGS: u64 = 64 << 20;
+/// End of the name of a file of tags, which is no record.
+const TAGS: &str = "tags";
 
 /// A directory with states.
 #[derive(Clone, Debug)]
@@ -96,6 +102,11 @@ impl Store {
     /// Returns the state of (channel, destination) without locking it.
     pub fn look(&self, channel: &str, destination: &str) -> Found {
         found(&spelled(&self.folder(channel), channel, destination), channel, &self.machine)
+    }
+
+    /// Returns the tags of (channel, destination) without locking them: see [`Seat::tags`].
+    pub fn tags(&self, channel: &str, destination: &str, takes_over: bool) -> (Tags, Option<String>) {
+        tags_of(&self.folder(channel), channel, destination, &self.machine, takes_over)
     }
 
     /// Returns the highest version of a policy that admitted a bundle of the channel. With
@@ -170,6 +181,69 @@ impl Seat {
     pub fn hold(&self, position: &Position, policy: u64) -> Result<(), Fault> {
         let record = Record::new(&self.channel, &self.destination, &self.machine, position, policy);
         replace(&self.path, &record.to_bytes()).map_err(|error| io_fault(&self.path, &error))
+    }
+}
+
+impl Seat {
+    /// Returns the name of the destination.
+    pub fn destination(&self) -> &str {
+        &self.destination
+    }
+
+    /// Returns the stored tags, and the reason if a file of them does not count: it is damaged, or
+    /// another machine's. With `takes_over`, another machine's counts.
+    pub fn tags(&self, takes_over: bool) -> (Tags, Option<String>) {
+        tags_of(&self.folder, &self.channel, &self.destination, &self.machine, takes_over)
+    }
+
+    /// Stores `tags`, durably. If they are too many, stores only those of `kept`, pairs of a repository
+    /// and a tag, and returns how many were forgotten.
+    ///
+    /// # Errors
+    /// [`Class::Io`]. The previous tags are then preserved.
+    pub fn hold_tags<'a>(
+        &self,
+        mut tags: Tags,
+        kept: impl IntoIterator<Item = (&'a str, &'a crate::oci::Tag)>,
+    ) -> Result<usize, Fault> {
+        let path = self.path.with_extension(TAGS);
+        let file = |tags| tags::File::new(&self.channel, &self.destination, &self.machine, tags).to_bytes();
+        let (mut bytes, mut forgotten) = (file(tags.clone()), 0);
+        if bytes.len() as u64 > MAX_TAGS {
+            forgotten = tags.keep_only(kept);
+            bytes = file(tags);
+        }
+        if bytes.len() as u64 > MAX_TAGS {
+            let what = format!("state {}: more tags than {MAX_TAGS} bytes hold", escape(&path.to_string_lossy()));
+            return Err(Fault::new(Class::Io, what).help("import into several prefixes"));
+        }
+        replace(&path, &bytes).map_err(|error| io_fault(&path, &error))?;
+        Ok(forgotten)
+    }
+}
+
+/// Returns the stored tags of a destination: under its own name, otherwise next to its record under
+/// another spelling.
+fn tags_of(folder: &Path, channel: &str, destination: &str, machine: &str, takes_over: bool) -> (Tags, Option<String>) {
+    let own = folder.join(format!("{}.{TAGS}", stem(destination)));
+    let path =
+        if own.symlink_metadata().is_ok() { own } else { spelled(folder, channel, destination).with_extension(TAGS) };
+    let shown = escape(&path.to_string_lossy());
+    let bytes = match read(&path, MAX_TAGS) {
+        Ok(None) => return (Tags::default(), None),
+        Ok(Some(bytes)) => bytes,
+        Err(error) => return (Tags::default(), Some(format!("{shown}: {error}"))),
+    };
+    let is_its_own = |file: &tags::File| {
+        let is_named = path.file_stem().is_some_and(|name| name == stem(&file.destination).as_str());
+        is_named && file.channel == channel
+    };
+    match tags::File::parse(&bytes).filter(is_its_own) {
+        None => (Tags::default(), Some(format!("{shown}: expected the tags of this channel and destination"))),
+        Some(file) if file.machine != machine && !takes_over => {
+            (Tags::default(), Some(format!("{shown}: it is another machine's")))
+        }
+        Some(file) => (file.into_tags(), None),
     }
 }
 

@@ -183,3 +183,48 @@ fn s15_a_record_under_another_spelling_is_found() {
     assert_eq!(store.beside("apps", own), [("registry:127.0.0.1:5000/other".to_owned(), at(0, 4))]);
     assert!(store.beside("apps", "oci:/srv").is_empty() && store.beside("other", own).is_empty());
 }
+
+#[test]
+fn tags_are_held_next_to_the_record_and_are_no_record() {
+    let (_dir, store) = store();
+    let seat = store.take("apps", "x").unwrap();
+    let latest = crate::oci::Tag::new("latest").unwrap();
+    let digest = Digest::sha256(b"may");
+    assert_eq!(seat.tags(false), (Tags::default(), None));
+    seat.hold(&at(0, 7), 0).unwrap();
+    let mut tags = Tags::default();
+    tags.set("team/app", &latest, digest);
+    assert_eq!(seat.hold_tags(tags.clone(), []).unwrap(), 0);
+    assert_eq!((seat.tags(false), store.tags("apps", "x", false)), ((tags.clone(), None), (tags.clone(), None)));
+    assert_eq!(store.highest(&bundle()), Found::Held(at(0, 7)), "a file of tags is no damaged record");
+    assert_eq!(store.tags("apps", "y", false).0, Tags::default());
+    let path = file_of(&store).with_extension("tags");
+    assert_eq!(path.metadata().unwrap().mode() & 0o077, 0);
+    // Another machine's count only where they are taken over, damaged ones never.
+    let other = Store::new(store.dir().to_owned(), "there".to_owned());
+    let (none, why) = other.tags("apps", "x", false);
+    assert!(none == Tags::default() && why.unwrap().contains("another machine"));
+    assert_eq!(other.tags("apps", "x", true), (tags, None));
+    let good = std::fs::read(&path).unwrap();
+    for end in 0..good.len() {
+        std::fs::write(&path, &good[..end]).unwrap();
+        let (none, why) = seat.tags(true);
+        assert!(none == Tags::default() && why.is_some(), "{end}");
+    }
+    // What a killed run left next to it does not count.
+    std::fs::write(path.with_extension("tags.new"), &good[..9]).unwrap();
+    std::fs::write(&path, &good).unwrap();
+    assert_eq!(seat.tags(false).1, None);
+}
+
+#[test]
+fn tags_under_another_spelling_are_found() {
+    let (_dir, store) = store();
+    let latest = crate::oci::Tag::new("latest").unwrap();
+    let mut tags = Tags::default();
+    tags.set("mirror/app", &latest, Digest::sha256(b"may"));
+    let old = store.take("apps", "registry:127.0.0.1:5000/mirror").unwrap();
+    old.hold(&at(0, 7), 0).unwrap();
+    old.hold_tags(tags.clone(), []).unwrap();
+    assert_eq!(store.tags("apps", "registry:localhost:5000/mirror", false), (tags, None));
+}

@@ -72,6 +72,8 @@ fn the_import_and_plan_of_its_own_process() {
             artifacts: &input.artifacts,
             absent: &[],
             route: &route,
+            tag_book: None,
+            select: &[],
             tag_conflict: TagConflict::Fail,
             keep_going: false,
             dry_run: false,

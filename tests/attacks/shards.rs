@@ -43,8 +43,8 @@ fn refused(bundle: &Bundle, more: &str, code: u8) -> String {
 
 /// A bundle of two volumes, and one of plain files.
 fn two() -> [Bundle; 2] {
-    let layers: Vec<Vec<u8>> = (1..=5).map(|seed| noise(seed, (7 << 20) + 1000 * seed as usize)).collect();
-    let small: Vec<Vec<u8>> = (1..=9).map(|seed| noise(seed, 20_000 * seed as usize)).collect();
+    let layers: Vec<Vec<u8>> = (1..=5_usize).map(|seed| noise(seed as u64, (7 << 20) + 1000 * seed)).collect();
+    let small: Vec<Vec<u8>> = (1..=9_usize).map(|seed| noise(seed as u64, 20_000 * seed)).collect();
     [
         Bundle::new(&[layers, small.clone()].concat(), &["--volume-size", "32MiB"], &[1]),
         Bundle::new(&small, &["--flat"], &[1]),
@@ -132,7 +132,8 @@ fn damage_is_found_by_the_shard_that_has_it_and_by_no_other() {
         let at = wrong.len() / 2;
         wrong[at] ^= 1;
         fs::write(&path, &wrong).unwrap();
-        let codes: Vec<u8> = (1..=3).map(|index| verify(bundle, &format!("--shard {index}/3 -o t")).code).collect();
+        let code = |index: u32| i32::from(verify(bundle, &format!("--shard {index}/3 -o t")).code);
+        let codes: Vec<i32> = (1..=3).map(code).collect();
         assert_eq!(codes.iter().filter(|code| **code == 11).count(), 1, "{codes:?}");
         assert_eq!(codes.iter().filter(|code| **code == 0).count(), 2, "{codes:?}");
         let stderr = refused(bundle, "--join t", 10);

@@ -21,8 +21,8 @@ fn manifests() -> BTreeMap<String, String> {
         (name.to_owned(), rest.split("\n```").next().unwrap().to_owned())
     });
     let all: BTreeMap<_, _> = named.collect();
-    let names: Vec<&str> = all.keys().map(String::as_str).collect();
-    assert_eq!(names, ["blobs.yaml", "config.yaml", "import.yaml", "join.yaml", "verify.yaml", "watch.yaml"]);
+    let listed: Vec<&str> = all.keys().map(String::as_str).collect();
+    assert_eq!(listed, ["blobs.yaml", "config.yaml", "import.yaml", "join.yaml", "verify.yaml", "watch.yaml"]);
     all
 }
 

@@ -31,6 +31,7 @@ mod emit;
 mod errors;
 mod frame;
 mod from_bundle;
+mod imports;
 mod key;
 #[cfg(feature = "online")]
 mod kubernetes;
@@ -79,6 +80,8 @@ mod azurite;
 #[cfg(feature = "online")]
 #[path = "../support/cloud.rs"]
 mod cloud;
+#[path = "../support/depot.rs"]
+mod depot;
 #[cfg(feature = "online")]
 #[path = "../support/google.rs"]
 mod google;

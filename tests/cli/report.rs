@@ -108,7 +108,15 @@ fn m12_no_page_is_wider_than_its_screen() {
     assert_eq!(command(&strange).output().unwrap().status.code(), Some(13));
     let plain = ["inspect", &name, "--report", "report-shown/plain.html"];
     assert!(command(&plain).output().unwrap().status.success());
-    for page in ["pass", "refused", "plain"] {
+    let (side, layout) = (format!("./{name}"), "oci:report-shown/demo/source");
+    let differ = ["diff", &side, layout, "--content", "--report", "report-shown/place.html"];
+    assert!(command(&differ).output().unwrap().status.success());
+    std::fs::create_dir_all(dir().join("report-shown/other/blobs/sha256")).unwrap();
+    std::fs::write(dir().join("report-shown/other/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    std::fs::write(dir().join("report-shown/other/index.json"), r#"{"schemaVersion":2,"manifests":[]}"#).unwrap();
+    let differ = ["diff", &side, "oci:report-shown/other", "--check", "--report", "report-shown/differ.html"];
+    assert_eq!(command(&differ).output().unwrap().status.code(), Some(15));
+    for page in ["pass", "refused", "plain", "place", "differ"] {
         let frames: String = [320, 390, 768, 1280]
             .iter()
             .map(|width| format!("<iframe src={page}.html style='width:{width}px;height:800px;border:0'></iframe>"))

@@ -97,9 +97,9 @@ fn empty(test: &str) -> PathBuf {
 }
 
 /// Writes a configuration and the secret next to it; returns the options that name it.
-fn config(test: &str, text: &str, secret: &str) -> Vec<String> {
+fn config(test: &str, content: &str, secret: &str) -> Vec<String> {
     let folder = empty(&format!("{test}-config"));
-    std::fs::write(folder.join("packmule.toml"), text).unwrap();
+    std::fs::write(folder.join("packmule.toml"), content).unwrap();
     std::fs::write(folder.join("secret"), format!("{secret}\n")).unwrap();
     std::fs::set_permissions(folder.join("secret"), std::fs::Permissions::from_mode(0o600)).unwrap();
     vec!["--config".to_owned(), folder.join("packmule.toml").to_str().unwrap().to_owned()]
@@ -191,8 +191,9 @@ fn blobs_that_several_processes_sent_are_found_by_the_import() {
         document["result"]["blobs"]["pushed"].as_u64().unwrap()
     };
     let running: Vec<Child> = (0..2).map(send).collect();
-    let sent: Vec<u64> = running.into_iter().map(pushed).collect();
-    assert!(sent.iter().all(|count| *count > 0) && sent.iter().sum::<u64>() == 3, "{sent:?}: a config and two layers");
+    let counts: Vec<u64> = running.into_iter().map(pushed).collect();
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    assert_eq!(counts.iter().sum::<u64>(), 3, "a config and two layers");
     assert_eq!(pushed(send(1)), 0, "sent already");
     let repository = format!("{to}/a/b");
     assert_ne!(command(&["ls", &repository]).output().unwrap().status.code(), Some(0), "no tag yet");

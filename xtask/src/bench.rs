@@ -1,5 +1,5 @@
 //! `cargo xtask bench
-//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|many|delta|plan|policy|serve|shards|storage]`:
+//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|import|many|delta|plan|policy|serve|shards|storage]`:
 //! packmule compared with the machine's limits, as ratios within one run, with files in the page
 //! cache. A number after `storage` is the size of its bundle in MiB, otherwise 2048.
 //!
@@ -8,9 +8,11 @@
 
 mod copy;
 mod counted;
+mod counter;
 mod crowd;
 mod delta;
 mod forms;
+mod import;
 mod manifest;
 mod memory;
 mod plan;
@@ -121,6 +123,16 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
         let (few, many) = shell::stage("corpus", || Ok((corpus::artifacts(2_500)?, corpus::artifacts(5_000)?)))?;
         shell::stage("artifacts", || bench.artifacts(&few, &many))?;
     }
+    if wanted("import") {
+        // `bench import small` is a look at whether it works.
+        let count = if parts.contains(&"small") { 300 } else { 5_000 };
+        let crowd = shell::stage("corpus", || corpus::artifacts(u64::from(count)))?;
+        shell::stage("planning", || bench.planning(&crowd, count))?;
+        if parts == ["import", "small"] {
+            shell::stage("import", || bench.import(&crowd))?;
+            return bench.end();
+        }
+    }
     let alone = ["worst", "manifest", "blobs", "artifacts", "plan", "policy", "serve", "shards", "small", "storage"];
     if parts.iter().all(|part| alone.contains(part) || part.parse::<u64>().is_ok()) && !parts.is_empty() {
         return bench.end();
@@ -141,6 +153,9 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
     }
     if wanted("copy") {
         shell::stage("copy", || bench.copy(&set))?;
+    }
+    if wanted("import") {
+        shell::stage("import", || bench.import(&set))?;
     }
     if wanted("many") {
         shell::stage("many", || bench.many(&corpus::many()?))?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use xtask::shell::{self, Failed};
 use xtask::{bench, ci, corpus, fuzz, guard, install, tidy, vectors, windows};
 
-const USAGE: &str = "usage: cargo xtask quick|test|sweep [ARGS of the test programs] | tidy | vectors [--check] | guard | windows | fuzz [SECONDS] | mutants [ARGS of cargo mutants] | services | bench [set|large|memory|copy|many|delta|plan|policy|serve|storage [MIB]]... | corpus [bench | push HOST]";
+const USAGE: &str = "usage: cargo xtask quick|test|sweep [ARGS of the test programs] | tidy | vectors [--check] | guard | windows | fuzz [SECONDS] | mutants [ARGS of cargo mutants] | services | bench [set|large|memory|copy|import|many|delta|plan|policy|serve|shards|storage [MIB]]... | corpus [bench | push HOST]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -1,10 +1,14 @@
 //! Checks the files of a bundle on its medium without reading their content: finds those that are
 //! missing, have another size, or are extra (`spec/verification.md`).
 
+use std::collections::BTreeSet;
+
 use crate::bundle::Error;
+use crate::bundle::format::tar::Tar;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::volumes::files::fault;
 use crate::flow::Flow;
+use crate::oci::Digest;
 
 impl Trusted {
     /// Compares the files on the medium with the manifest without reading them: every volume exists
@@ -24,6 +28,37 @@ impl Trusted {
         if !self.is_unfinished {
             errors.extend(self.survey_beside());
         }
+        errors
+    }
+
+    /// Returns the volumes, counted from 0, that hold these blobs and whatever shares frames with them.
+    pub fn volumes_of<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> BTreeSet<usize> {
+        let mut volumes = BTreeSet::new();
+        if self.flat().is_some() {
+            return volumes;
+        }
+        let offsets = self.offsets();
+        for index in digests.into_iter().filter_map(|digest| self.blob_index(digest)) {
+            let frames = offsets.unit_of(Tar::of_blob(index)).frames.clone();
+            volumes.extend(frames.map(|frame| offsets.volume_of(frame)));
+        }
+        volumes
+    }
+
+    /// Like [`Trusted::survey`], for a part of the content: only `volumes`, counted from 0, have to
+    /// exist, and in form flat the files of `digests`.
+    pub fn survey_part(&self, volumes: &BTreeSet<usize>, digests: &BTreeSet<Digest>, flow: &Flow) -> Vec<Error> {
+        let mut errors: Vec<Error> = volumes.iter().filter_map(|volume| self.fits(*volume).err()).collect();
+        if let Some(flat) = self.flat() {
+            let blobs = digests.iter().filter_map(|digest| self.blob_index(digest));
+            for blob in blobs.map(|index| &self.manifest().blobs[index]) {
+                if let Err(cancelled) = flow.check() {
+                    return vec![cancelled.into()];
+                }
+                errors.extend(flat.blob(&blob.digest, blob.size).err());
+            }
+        }
+        errors.extend(self.survey_beside());
         errors
     }
 

@@ -144,14 +144,25 @@ pub(super) fn check_units(
 /// # Errors
 /// [`Integrity`](crate::base::fault::Class::Integrity), [`Io`](crate::base::fault::Class::Io), [`Format`](crate::base::fault::Class::Format).
 pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
+    check_computed_in(bundle, flow, |_| true)
+}
+
+/// Like [`check_computed`], but leaves out units of which `has` does not have every volume, counted
+/// from 0.
+///
+/// # Errors
+/// Those of [`check_computed`].
+pub fn check_computed_in(bundle: &Trusted, flow: &Flow, has: impl Fn(usize) -> bool) -> Result<(), Error> {
     if let Some(files) = bundle.flat() {
         return flat::check_computed(files, bundle, flow);
     }
     let offsets = bundle.offsets();
     // `oci-layout`, `index.json` and the end.
     let units: BTreeSet<usize> = [0, 1, offsets.tar.members()].map(|member| offsets.unit_index(member)).into();
+    let is_here = |unit: &usize| offsets.units[*unit].frames.clone().all(|frame| has(offsets.volume_of(frame)));
     units
         .into_iter()
+        .filter(is_here)
         .try_for_each(|unit| check_unit(bundle, &offsets.units[unit], flow).map(drop).map_err(|(error, _)| error))
 }
 

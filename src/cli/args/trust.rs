@@ -152,6 +152,11 @@ impl Believed {
         Some((self.policy.clone()?, self.keeper.anew(0)))
     }
 
+    /// Returns the keeper of the order, which also keeps the tags of the channel.
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
     /// Returns the bundle with the detached signatures added.
     pub fn with_signatures(&self, bundle: Untrusted) -> Untrusted {
         bundle.with_signatures(self.signatures.clone())

@@ -39,7 +39,7 @@ pub type Admit = dyn Fn(&[Artifact]) -> Result<(), Fault>;
 
 /// An export of one bundle. Everything that it needs is parsed, and the keys are loaded.
 pub struct Exporting {
-    /// What to take.
+    /// Selectors of what to take.
     pub selectors: Vec<Selector>,
     /// Options for all of it.
     pub options: Options,

@@ -1,4 +1,4 @@
-//! What an export shows, for people and programs.
+//! The outcome of an export, for people and programs.
 
 use serde_json::json;
 

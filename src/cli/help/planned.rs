@@ -3,7 +3,7 @@
 /// Commands.
 const COMMANDS: [&str; 4] = ["join", "parity", "repair", "split"];
 /// Options, with the command that will have them.
-const OPTIONS: [(&str, &str); 3] = [("export", "--kit"), ("import", "--select"), ("unpack", "--select")];
+const OPTIONS: [(&str, &str); 2] = [("export", "--kit"), ("unpack", "--select")];
 
 /// Returns whether a later version has this command.
 pub fn is_command(name: &str) -> bool {

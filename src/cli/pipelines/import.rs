@@ -18,6 +18,7 @@ use crate::cli::network::Network;
 use crate::cli::network::config::pipelines::{Import, Receipt};
 use crate::cli::output::Outcome;
 use crate::cli::writing::receipt_write::Slip;
+use crate::decide::part::Pick;
 use crate::decide::select::Referrers;
 use crate::oci::Digest;
 use crate::operate::freshness::Side;
@@ -149,7 +150,7 @@ fn begin(
     let runs = record::store(session)?.runs();
     let own = |run: &crate::state::runs::Run| run.bundle == Some(id) && run.to.as_deref() == Some(to);
     let done = runs.newest(&pipeline, |run| own(run) && run.state == State::Done)?;
-    if let Some(done) = done.as_ref().filter(|_| !how.again) {
+    if let Some(done) = done.as_ref().filter(|_| !how.again && how.artifacts.is_empty()) {
         let text = format!("skipped    {name}: run {} imported it\nbundle id  {id}\n", done.id);
         let result = json!({ "id": id, "name": name, "skipped": true, "by": done.id.as_str(), "pipeline": pipeline });
         return Ok(Begun::Done(Outcome::new(text, result)));
@@ -161,7 +162,8 @@ fn begin(
     held.update(|run| {
         run.bundle = Some(id);
         run.name = Some(name.as_str().to_owned());
-        run.to = Some(to.to_owned());
+        // A part of a bundle does not count as the bundle.
+        run.to = how.artifacts.is_empty().then(|| to.to_owned());
         if let Some(manifest) = &stated {
             run.channel.clone_from(&manifest.channel);
             run.sequence = manifest.sequence;
@@ -201,7 +203,7 @@ fn work(
             outcome.result["emit"] = json!(emitted);
         }
     }
-    if import.delete_source && outcome.fault.is_none() {
+    if import.delete_source && how.artifacts.is_empty() && outcome.fault.is_none() {
         let deleted = receipt
             .ok_or_else(|| Fault::new(Class::Policy, "receipt: expected one on disk, found none"))
             .and_then(|receipt| deletion::check_receipt(&receipt))
@@ -299,10 +301,6 @@ fn request(
     network: &Network,
     session: &mut Session<'_>,
 ) -> Result<Importing, Fault> {
-    if !how.artifacts.is_empty() {
-        let what = format!("--artifact: expected an export pipeline, found import {:?}", import.name);
-        return Err(Fault::usage(what, "leave it out: all of the bundle is imported"));
-    }
     let to = request_of(import, how, session)?;
     let slip = match (&import.receipt, run) {
         (Some(receipt), Some(run)) => {
@@ -319,6 +317,7 @@ fn request(
         believed,
         allowed: Allowed { stale: false, init: how.init_state },
         to,
+        select: how.artifacts.iter().map(|text| Pick::parse(text)).collect::<Result<_, _>>()?,
         referrers: Referrers::All,
         blobs_only: false,
         shard: None,

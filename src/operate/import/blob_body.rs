@@ -2,7 +2,7 @@
 //! from its start when a send is retried. Records whether the source failed.
 
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::base::lock::lock;
@@ -21,7 +21,7 @@ pub(super) struct BlobBody<'a> {
     pub blob: &'a Descriptor,
     told: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<Error>>>,
-    is_opened: AtomicBool,
+    opened: AtomicUsize,
 }
 
 impl<'a> BlobBody<'a> {
@@ -32,8 +32,8 @@ impl<'a> BlobBody<'a> {
         repository: &'a Repository,
         blob: &'a Descriptor,
     ) -> Self {
-        let (told, failure, is_opened) = (Arc::default(), Arc::default(), AtomicBool::new(false));
-        Self { flow, workers, source, repository, blob, told, failure, is_opened }
+        let (told, failure, opened) = (Arc::default(), Arc::default(), AtomicUsize::new(0));
+        Self { flow, workers, source, repository, blob, told, failure, opened }
     }
 
     /// Returns the source's error if the last read ended in one, whatever the destination reports
@@ -44,7 +44,12 @@ impl<'a> BlobBody<'a> {
 
     /// Whether it was opened and cannot be opened again.
     pub(super) fn is_spent(&self) -> bool {
-        self.is_opened.load(Ordering::Relaxed) && self.is_once()
+        self.opened() > 0 && self.is_once()
+    }
+
+    /// Returns how often it was opened: a destination that has the blob does not open it.
+    pub(super) fn opened(&self) -> usize {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// Reports bytes that were not sent because they were already there, so that progress bars
@@ -67,7 +72,7 @@ impl Body for BlobBody<'_> {
         match opened {
             Ok(reader) => {
                 *lock(&self.failure) = None;
-                self.is_opened.store(true, Ordering::Relaxed);
+                self.opened.fetch_add(1, Ordering::Relaxed);
                 Ok(Box::new(BodyReader {
                     inner: Checked::new(reader, self.blob.clone()),
                     flow: self.flow.clone(),

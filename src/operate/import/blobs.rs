@@ -3,7 +3,7 @@
 //! waits for another.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 
 use crate::base::fault::{Class, Fault, Reason};
@@ -18,27 +18,46 @@ use super::context::Context;
 use super::outcome::Imported;
 use super::work::{Job, Work};
 
-struct Task<'p> {
-    blob: Descriptor,
+/// One blob, and the repositories that need it.
+pub(super) struct Task<'p> {
+    pub blob: Descriptor,
     /// Source repository that has it.
     from: &'p Repository,
-    to: BTreeMap<&'p Repository, Vec<&'p Job<'p>>>,
+    pub to: BTreeMap<&'p Repository, Vec<&'p Job<'p>>>,
 }
 
-/// Sends the missing blobs and returns the counts. A dry run only counts.
-pub(super) fn send(context: &Context, work: &Work) -> Result<Imported, Fault> {
-    let tasks = tasks(context, work);
-    let bytes = tasks.iter().map(|task| task.blob.size).sum();
-    let all: Vec<&Descriptor> = tasks.iter().map(|task| &task.blob).collect();
-    context.destination.check_room(&all).map_err(|error| context.at_destination(error))?;
-    let mounted = work.jobs.iter().map(|job| lock(&job.needs).mounted).sum();
-    if context.request.dry_run {
-        return Ok(Imported { pushed: tasks.len() as u64, bytes, mounted, ..Imported::default() });
+/// Which of the needed blobs are sent.
+pub(super) enum Which<'a> {
+    /// Those that this run did not bring yet.
+    Rest,
+    /// Those that this run did not bring yet, of these jobs.
+    Of(&'a [&'a Job<'a>]),
+    /// These, whether or not this run sent them before.
+    Again(&'a HashSet<(&'a Repository, Digest)>),
+}
+
+impl Which<'_> {
+    /// Returns whether content of the job is sent at all.
+    pub(super) fn takes(&self, job: &Job) -> bool {
+        match self {
+            Self::Of(jobs) => jobs.iter().any(|one| one.number == job.number),
+            Self::Rest | Self::Again(_) => true,
+        }
     }
+}
+
+/// Sends the missing blobs and returns the counts.
+pub(super) fn send(context: &Context, work: &Work, which: &Which) -> Result<Imported, Fault> {
+    let tasks = tasks(context, work, which);
+    if !matches!(which, Which::Of(_)) {
+        let all: Vec<&Descriptor> = tasks.iter().map(|task| &task.blob).collect();
+        context.destination.check_room(&all).map_err(|error| context.at_destination(error))?;
+    }
+    let bytes = tasks.iter().map(|task| task.blob.size).sum();
     context.flow.event(Event::Stage { name: "sending", bytes, items: tasks.len() as u64 });
-    let counts = Mutex::new(Imported { mounted, ..Imported::default() });
+    let counts = Mutex::new(Imported::default());
     let send = |task: &Task<'_>| {
-        one(context, task, &counts)?;
+        one(context, work, task, &counts)?;
         context.flow.event(Event::Item(task.blob.digest.to_string()));
         Ok(())
     };
@@ -58,11 +77,19 @@ pub(super) fn send(context: &Context, work: &Work) -> Result<Imported, Fault> {
 
 /// Returns the tasks, largest first, so that the last ones are short. Blobs that have a position in
 /// the source follow, in that order.
-fn tasks<'p>(context: &Context, work: &'p Work<'p>) -> Vec<Task<'p>> {
+pub(super) fn tasks<'p>(context: &Context, work: &'p Work<'_>, which: &Which) -> Vec<Task<'p>> {
     let mut tasks: HashMap<Digest, Task<'p>> = HashMap::new();
-    for job in work.jobs.iter().filter(|job| !job.is_out()) {
+    for job in work.jobs.iter().filter(|job| !job.is_out() && which.takes(job)) {
         let needs = lock(&job.needs);
         for blob in needs.leaves.iter().filter(|blob| context.request.goal.has(&blob.digest)) {
+            let is_brought = || context.notes.get(&job.repository, blob.digest).is_some();
+            let is_left = match which {
+                Which::Rest | Which::Of(_) => is_brought(),
+                Which::Again(gone) => !gone.contains(&(&job.repository, blob.digest)),
+            };
+            if is_left {
+                continue;
+            }
             let from = &job.artifact.repository;
             let task =
                 tasks.entry(blob.digest).or_insert_with(|| Task { blob: blob.clone(), from, to: BTreeMap::new() });
@@ -76,17 +103,20 @@ fn tasks<'p>(context: &Context, work: &'p Work<'p>) -> Vec<Task<'p>> {
     tasks
 }
 
-fn one(context: &Context, task: &Task, counts: &Mutex<Imported>) -> Result<(), Fault> {
+fn one(context: &Context, work: &Work, task: &Task, counts: &Mutex<Imported>) -> Result<(), Fault> {
     let blob = &task.blob;
     let body = BlobBody::new(context.flow, &context.workers, context.source, task.from, blob);
-    let mut have: Option<&Repository> = context.request.siblings.and_then(|siblings| siblings.get(&blob.digest));
+    let mut have: Option<Repository> = lock(&work.there.known).get(&blob.digest).cloned();
     for (&repository, jobs) in &task.to {
         if jobs.iter().all(|job| job.is_out()) {
             continue;
         }
         context.workers.check()?;
-        match into(context, &body, repository, have, counts) {
-            Ok(()) => have = Some(repository),
+        match into(context, &body, repository, have.as_ref(), counts) {
+            Ok(()) => {
+                lock(&work.there.known).insert(blob.digest, repository.clone());
+                have = Some(repository.clone());
+            }
             Err(error) => {
                 let fault = match body.failure() {
                     // It has already passed: it is requested again because of the destination.
@@ -124,11 +154,13 @@ fn into(
             return Ok(());
         }
     }
-    if context.destination.has_blob(repository, blob)? {
+    // A place whose repositories share their blobs, such as a layout.
+    if have.is_some() && context.destination.mounts().is_none() && context.destination.has_blob(repository, blob)? {
         lock(counts).present += 1;
         context.notes.add(repository, blob, How::Found);
         return Ok(());
     }
+    let opened = body.opened();
     match (have, context.destination.as_source()) {
         // It has passed, and where it went it can be read again.
         (Some(from), Some(there)) if body.is_spent() => {
@@ -136,7 +168,14 @@ fn into(
             let again = BlobBody::new(&quiet, &context.workers, there, from, blob);
             context.destination.put_blob(repository, blob, &again)?;
         }
-        _ => context.destination.put_blob(repository, blob, body)?,
+        _ => {
+            context.destination.put_blob(repository, blob, body)?;
+            if body.opened() == opened {
+                lock(counts).present += 1;
+                context.notes.add(repository, blob, How::Found);
+                return Ok(());
+            }
+        }
     }
     context.notes.add(repository, blob, How::Sent);
     let mut counts = lock(counts);

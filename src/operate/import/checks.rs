@@ -1,15 +1,19 @@
 //! Checks of a bundle during `import` and `unpack`: before the first push, and before the first
 //! tag.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use crate::base::fault::Fault;
 use crate::base::lock::{into_inner, lock};
 use crate::bundle::Trusted;
-use crate::bundle::check::parallel::check_computed;
+use crate::bundle::check::parallel::{check_computed, check_computed_in};
 use crate::bundle::source::one_pass::OnePassSource;
+use crate::decide::part::Pick;
 use crate::flow::Flow;
+use crate::oci::Digest;
 use crate::operate::import::ImportCheck;
+use crate::operate::import::part::{self, Part};
 use crate::operate::verify::blobs;
 use crate::scan::{Scanner, Summary};
 
@@ -22,6 +26,7 @@ pub struct BundleCheck<'a> {
     flow: &'a Flow,
     scanner: Option<&'a Scanner>,
     scanned: Mutex<Option<Summary>>,
+    part: Option<(Part, BTreeSet<usize>)>,
 }
 
 impl<'a> BundleCheck<'a> {
@@ -35,7 +40,26 @@ impl<'a> BundleCheck<'a> {
             return Err(fault);
         }
         bundle.closure(flow)?;
-        Ok(Self { bundle, flow, scanner: None, scanned: Mutex::default() })
+        Ok(Self { bundle, flow, scanner: None, scanned: Mutex::default(), part: None })
+    }
+
+    /// Like [`BundleCheck::open`], for an import of what `picks` select: all documents are checked, and
+    /// of the files only those that hold the part, which are the only ones that have to be there.
+    ///
+    /// # Errors
+    /// Those of [`BundleCheck::open`]; class source for a pick that takes nothing.
+    pub fn open_part(bundle: &'a Trusted, flow: &'a Flow, picks: &[Pick]) -> Result<Self, Fault> {
+        let manifest = bundle.manifest();
+        let closure = bundle.closure(flow)?;
+        let part = part::select(flow, bundle, &manifest.artifacts, &manifest.absent, picks)?;
+        let documents = closure.documents().map(|node| node.descriptor.digest);
+        let needed: BTreeSet<Digest> = part.blobs.iter().copied().chain(documents).collect();
+        let volumes = bundle.volumes_of(&needed);
+        let faults = bundle.survey_part(&volumes, &needed, flow);
+        if let Some(fault) = Fault::from_list(faults) {
+            return Err(fault);
+        }
+        Ok(Self { bundle, flow, scanner: None, scanned: Mutex::default(), part: Some((part, volumes)) })
     }
 
     /// Sets the scanner, if any. Nothing is then pushed before everything was scanned and found
@@ -55,15 +79,20 @@ impl<'a> BundleCheck<'a> {
 impl ImportCheck for BundleCheck<'_> {
     fn before_push(&self) -> Result<(), Fault> {
         let Some(scanner) = self.scanner else { return Ok(()) };
-        let artifacts = &self.bundle.manifest().artifacts;
-        let summary = crate::scan::run(self.flow, scanner, self.bundle, artifacts, &blobs(self.bundle))?;
+        let (artifacts, mut blobs) = (&self.bundle.manifest().artifacts, blobs(self.bundle));
+        let artifacts = self.part.as_ref().map_or(artifacts, |(part, _)| &part.artifacts);
+        blobs.retain(|(digest, _)| self.part.as_ref().is_none_or(|(part, _)| part.blobs.contains(digest)));
+        let summary = crate::scan::run(self.flow, scanner, self.bundle, artifacts, &blobs)?;
         let fault = summary.fault();
         *lock(&self.scanned) = Some(summary);
         fault.map_or(Ok(()), Err)
     }
 
     fn before_tags(&self) -> Result<(), Fault> {
-        check_computed(self.bundle, self.flow)
+        match &self.part {
+            None => check_computed(self.bundle, self.flow),
+            Some((_, volumes)) => check_computed_in(self.bundle, self.flow, |volume| volumes.contains(&volume)),
+        }
     }
 
     fn accept(&self) -> Result<(), Fault> {

@@ -12,6 +12,7 @@ use crate::bundle::Trusted;
 use crate::bundle::frames::media::{Ask, Media};
 use crate::bundle::source::one_pass::{self, OnePassSource};
 use crate::bundle::stream::{Bytes, Members};
+use crate::decide::part::Pick;
 use crate::flow::Flow;
 use crate::oci::Digest;
 use crate::operate::import::checks::{BundleCheck, OnePassCheck};
@@ -35,7 +36,7 @@ pub struct Ready<'a> {
 /// How the content is read.
 enum Content<'a> {
     /// All files are at hand and were checked.
-    Checked(BundleCheck<'a>),
+    Checked(Box<BundleCheck<'a>>),
     /// A stream, read once.
     Stream(Bytes),
     /// Media that are changed on request.
@@ -45,7 +46,8 @@ enum Content<'a> {
 impl<'a> Ready<'a> {
     /// Decides how to read the content of `bundle`, and checks the files that are at hand. `rest`
     /// is the part of a stream after the manifest. `can_ask` says whether someone can change a
-    /// medium. With `scanner`, nothing is sent before everything was scanned.
+    /// medium. With `scanner`, nothing is sent before everything was scanned. With `select`, only the
+    /// files that hold the selected part have to be there.
     ///
     /// # Errors
     /// Class format, integrity, io: all faults of the files.
@@ -53,13 +55,16 @@ impl<'a> Ready<'a> {
         bundle: &'a Trusted,
         rest: Option<Bytes>,
         can_ask: bool,
-        scanner: Option<&'a Scanner>,
+        (scanner, select): (Option<&'a Scanner>, &[Pick]),
         flow: &'a Flow,
     ) -> Result<Self, Fault> {
         let content = match rest {
             Some(rest) => Content::Stream(rest),
+            None if !select.is_empty() => {
+                Content::Checked(Box::new(BundleCheck::open_part(bundle, flow, select)?.with_scanner(scanner)))
+            }
             None if scanner.is_none() && can_ask && bundle.lacks_any() => Content::Media,
-            None => Content::Checked(BundleCheck::open(bundle, flow)?.with_scanner(scanner)),
+            None => Content::Checked(Box::new(BundleCheck::open(bundle, flow)?.with_scanner(scanner))),
         };
         Ok(Self { bundle, content })
     }
@@ -79,7 +84,7 @@ impl<'a> Ready<'a> {
         };
         match self.content {
             Content::Checked(check) => {
-                let done = run(flow, &Request { source: bundle, check: &check, ..*request });
+                let done = run(flow, &Request { source: bundle, check: &*check, ..*request });
                 (done, check.into_scanned())
             }
             Content::Stream(rest) => {

@@ -6,6 +6,7 @@ use crate::base::fault::{Class, Fault};
 use crate::base::lock::lock;
 use crate::oci::{Digest, Repository, Tag};
 
+use super::plan::{Plan, Planned};
 use super::work::{Job, Work, flat};
 
 /// The outcome of one artifact.
@@ -41,6 +42,8 @@ pub struct Done {
     pub kept: Vec<Tag>,
     /// Its outcome.
     pub landed: Landed,
+    /// The plan that was made for it.
+    pub plan: Planned,
 }
 
 /// Result of an import.
@@ -48,7 +51,7 @@ pub struct Done {
 pub struct Imported {
     /// All artifacts, in the request's order.
     pub artifacts: Vec<Done>,
-    /// Number of blobs sent. In a dry run: blobs that would be looked for, and sent if missing.
+    /// Number of blobs sent. In a dry run: blobs that would be sent.
     pub pushed: u64,
     /// Number of blobs mounted from another repository of the destination.
     pub mounted: u64,
@@ -56,6 +59,8 @@ pub struct Imported {
     pub present: u64,
     /// Bytes of the blobs sent.
     pub bytes: u64,
+    /// The plan.
+    pub plan: Plan,
 }
 
 impl Imported {
@@ -63,6 +68,7 @@ impl Imported {
     pub(super) fn add(&mut self, round: &Self) {
         self.pushed += round.pushed;
         self.mounted += round.mounted;
+        self.present += round.present;
         self.bytes += round.bytes;
     }
 
@@ -107,7 +113,7 @@ impl Imported {
     }
 }
 
-pub(super) fn list(work: &Work) -> Vec<Done> {
+pub(super) fn list(work: &Work, plan: &Plan) -> Vec<Done> {
     let left_out = work.left_out.iter().map(|one| {
         let done = Done {
             repository: one.artifact.repository.clone(),
@@ -116,15 +122,17 @@ pub(super) fn list(work: &Work) -> Vec<Done> {
             tags: Vec::new(),
             kept: Vec::new(),
             landed: Landed::LeftOut,
+            plan: Planned::default(),
         };
         (one.number, done)
     });
-    let mut all: Vec<(usize, Done)> = work.jobs.iter().map(|job| (job.number, done(job))).chain(left_out).collect();
+    let mut all: Vec<(usize, Done)> =
+        work.jobs.iter().map(|job| (job.number, done(job, plan))).chain(left_out).collect();
     all.sort_by_key(|(number, _)| *number);
     all.into_iter().map(|(_, done)| done).collect()
 }
 
-fn done(job: &Job) -> Done {
+fn done(job: &Job, plan: &Plan) -> Done {
     let needs = lock(&job.needs);
     let (unread, left) = (lock(&job.unread).clone(), lock(&job.left).clone());
     let landed = match (&*lock(&job.failed), unread.map(Landed::Unread).or(left.map(Landed::Left))) {
@@ -145,5 +153,6 @@ fn done(job: &Job) -> Done {
         tags: job.artifact.tags.iter().filter(stands).cloned().collect(),
         kept: needs.kept.clone(),
         landed,
+        plan: plan.artifacts.get(&job.number).cloned().unwrap_or_default(),
     }
 }

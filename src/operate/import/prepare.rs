@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use super::context::Context;
-use super::work::{Job, LeftOut, Shape, Work};
+use super::work::{Job, LeftOut, Shape, There, Work};
 use crate::base::fault::Fault;
 use crate::base::lock::{into_inner, lock};
 use crate::closure::{WalkError, walk};
@@ -23,7 +23,7 @@ fn shape(document: &Document, absent: &HashMap<Digest, &Absent>) -> Shape {
         descriptor: document.descriptor(),
         leaves: document.config().into_iter().chain(document.layers()).map(thin).collect(),
         children: Vec::new(),
-        has_subject: document.subject().is_some(),
+        subject: document.subject().map(|subject| subject.digest),
         shown_type: document.shown_artifact_type().map(ToOwned::to_owned),
         is_sparse: false,
         height: 0,
@@ -89,10 +89,11 @@ pub(super) fn work<'a>(context: &Context<'a>, repositories: Vec<Repository>) -> 
         let original = originals[number].and_then(|original| places.get(&original).copied());
         let (needs, failed) = (Mutex::default(), Mutex::default());
         let (unread, left) = (Mutex::default(), Mutex::default());
-        Ok(Job { artifact, number, repository, documents, missing, needs, failed, original, left, unread })
+        let doubt = Mutex::default();
+        Ok(Job { artifact, number, repository, documents, missing, needs, failed, original, left, unread, doubt })
     });
     let jobs = jobs.collect::<Result<_, Fault>>()?;
-    Ok(Work { jobs, left_out, shapes, absent })
+    Ok(Work { jobs, left_out, shapes, absent, there: There::default() })
 }
 
 /// Checks that each digest has one size in the whole run; the walks see only one artifact each.

@@ -1,12 +1,14 @@
 //! The content of an import's receipt, from what the import found and did. Nothing is written or
 //! signed here.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::base::fault::{Fault, escape};
 use crate::base::product::TOOL;
 use crate::base::time::Moment;
 use crate::bundle::Trusted;
 use crate::decide::route::Route;
-use crate::oci::Artifact;
+use crate::oci::{Artifact, Digest, Repository, Tag};
 use crate::operate::freshness::Told;
 use crate::operate::import::Ledger;
 use crate::receipt::{Arrival, Bundle, FORMAT, Line, Named, Order, Outcome, Reason, Receipt, Scan, Signer, State};
@@ -57,7 +59,11 @@ pub fn compose(facts: Facts<'_>, times: Times, audit: Option<Line>) -> Receipt {
     let Facts { bundle, order, allowed, to, route, account, fault, scan, run } = facts;
     let Times { started, ended } = times;
     let manifest = bundle.manifest();
-    let artifacts = if account.artifacts.is_empty() { nothing(bundle, route, fault) } else { account.artifacts };
+    let artifacts = if account.artifacts.is_empty() {
+        nothing(bundle, route, fault)
+    } else {
+        with_left_out(bundle, route, account.artifacts)
+    };
     let counted = &bundle.admission().counted;
     let signers = bundle.judgement().good.iter().map(|keyid| {
         let entry = counted.iter().find(|entry| entry.keyids.contains(keyid));
@@ -109,6 +115,36 @@ fn nothing(bundle: &Trusted, route: Option<&Route>, fault: Option<&Fault>) -> Ve
             .iter()
             .map(|tag| Named { name: tag.clone(), outcome: State::Failed, read_back: None })
             .collect(),
+    };
+    bundle.manifest().artifacts.iter().map(one).collect()
+}
+
+/// Returns `arrivals` with what was not selected of the bundle: artifacts, and tags of artifacts that
+/// were.
+fn with_left_out(bundle: &Trusted, route: Option<&Route>, arrivals: Vec<Arrival>) -> Vec<Arrival> {
+    let left_out = |tag: &Tag| Named { name: tag.clone(), outcome: State::LeftOut, read_back: None };
+    let mut known: HashMap<(Repository, Digest), Arrival> =
+        arrivals.into_iter().map(|one| ((one.repository.clone(), one.digest), one)).collect();
+    let one = |artifact: &Artifact| match known.remove(&(artifact.repository.clone(), artifact.digest)) {
+        // Nothing is said about tags of what is not there.
+        Some(mut arrival) if arrival.outcome != Outcome::Left => {
+            let names: HashSet<Tag> = arrival.tags.iter().map(|tag| tag.name.clone()).collect();
+            arrival.tags.extend(artifact.tags.iter().filter(|tag| !names.contains(tag)).map(left_out));
+            arrival.tags.sort_by(|a, b| a.name.cmp(&b.name));
+            arrival
+        }
+        Some(arrival) => arrival,
+        None => Arrival {
+            destination: route
+                .and_then(|route| route.destination(&artifact.repository).ok())
+                .map(|name| name.to_string()),
+            digest: artifact.digest,
+            outcome: Outcome::LeftOut,
+            read_back: None,
+            reason: None,
+            repository: artifact.repository.clone(),
+            tags: artifact.tags.iter().map(left_out).collect(),
+        },
     };
     bundle.manifest().artifacts.iter().map(one).collect()
 }

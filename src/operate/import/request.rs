@@ -9,9 +9,10 @@ use std::sync::Mutex;
 use super::ledger::Ledger;
 use crate::base::fault::{Class, Fault};
 use crate::content::{Destination, Source};
+use crate::decide::part::Pick;
 use crate::decide::route::Route;
 use crate::decide::select::Referrers;
-use crate::oci::{Absent, Artifact, Descriptor, Digest, Repository};
+use crate::oci::{Absent, Artifact, Descriptor, Digest, Repository, Tag};
 
 /// How to treat a tag that names another digest at the destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,43 @@ pub enum TagConflict {
     Keep,
     /// The tag moves.
     Move,
+    /// The tag moves if it names what imports of this channel set it to; otherwise it is a conflict.
+    Advance,
+}
+
+/// A tag at the destination, and the digest of the manifest that it names.
+pub type Named<'a> = (&'a Repository, &'a Tag, Digest);
+
+/// A tag that is about to be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Intended<'a> {
+    /// Repository at the destination.
+    pub repository: &'a Repository,
+    /// The tag.
+    pub tag: &'a Tag,
+    /// Digest that it names now, if it exists.
+    pub found: Option<Digest>,
+    /// Digest that it is to name.
+    pub digest: Digest,
+}
+
+/// Remembers the tags that this importer set at a destination.
+pub trait TagBook: Sync {
+    /// Returns the digests that the tag may name if nobody else set it since: the one that was read
+    /// back last, and one that a run which ended early may have set. Empty if it is not known.
+    fn digests(&self, repository: &Repository, tag: &Tag) -> Vec<Digest>;
+
+    /// Durably notes tags that are about to be set.
+    ///
+    /// # Errors
+    /// [`Class::Io`]; no tag may be set then.
+    fn intend(&self, tags: &[Intended<'_>]) -> Result<(), Fault>;
+
+    /// Durably notes tags as they were read back.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    fn record(&self, tags: &[Named<'_>]) -> Result<(), Fault>;
 }
 
 /// How far an import goes.
@@ -96,12 +134,16 @@ pub struct Request<'a> {
     pub route: &'a Route,
     /// How to treat tags that name something else.
     pub tag_conflict: TagConflict,
+    /// The tags that this importer set there, if they are kept.
+    pub tag_book: Option<&'a dyn TagBook>,
     /// Whether to record failures of the destination per artifact and continue with the others.
     pub keep_going: bool,
     /// Whether to change nothing; the outcome says what would be done.
     pub dry_run: bool,
     /// Fault classes of the two sides.
     pub sides: Sides,
+    /// Names of the artifacts to import; all of them if there is none.
+    pub select: &'a [Pick],
     /// How far to go.
     pub goal: Goal<'a>,
     /// Referrers to import; the others are left out.

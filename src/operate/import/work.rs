@@ -1,8 +1,9 @@
 //! The work of an import: a job for each artifact, and the content of each document. The stages
 //! fill in these values.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use crate::base::fault::Fault;
 use crate::base::lock::lock;
@@ -13,8 +14,8 @@ pub(super) struct Shape {
     pub descriptor: Descriptor,
     pub leaves: Vec<Descriptor>,
     pub children: Vec<Digest>,
-    /// Whether it refers to another document.
-    pub has_subject: bool,
+    /// Document that it refers to.
+    pub subject: Option<Digest>,
     /// Its type as a referrer, stated or that of its configuration.
     pub shown_type: Option<String>,
     /// Whether a platform filter left out a child.
@@ -43,6 +44,20 @@ pub(super) struct Job<'a> {
     pub left: Mutex<Option<String>>,
     /// The answer of the destination to reads of content that it accepted and refuses to return.
     pub unread: Mutex<Option<String>>,
+    /// Whether the destination does not have some of its content, after it was sent.
+    pub doubt: Mutex<Doubt>,
+}
+
+/// State of a doubt whether the destination keeps what it took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// There is none.
+    #[default]
+    None,
+    /// It said that it does not have everything.
+    Raised,
+    /// Everything was looked for, and sent again if it was missing.
+    Settled,
 }
 
 /// An artifact that is left out.
@@ -58,12 +73,20 @@ pub(super) struct LeftOut<'a> {
 #[derive(Default)]
 pub(super) struct Needs {
     pub documents: Vec<Digest>,
+    /// Blobs to bring there.
     pub leaves: Vec<Descriptor>,
+    /// Blobs of missing documents that are there already.
+    pub found: Vec<Descriptor>,
+    /// Number of its documents that were not asked for, because an index that is there, or a list of
+    /// referrers, implies them.
+    pub implied: u64,
     /// Base blobs that must be there.
     pub bases: Vec<Descriptor>,
     /// Number of base blobs that were mounted for it, or in a dry run would be.
     pub mounted: u64,
     pub tags: Vec<Tag>,
+    /// Digests that those of `tags` that exist name now.
+    pub moved: HashMap<Tag, Digest>,
     pub kept: Vec<Tag>,
     /// Whether the destination was queried.
     pub is_known: bool,
@@ -77,12 +100,52 @@ pub(super) struct Work<'a> {
     pub left_out: Vec<LeftOut<'a>>,
     pub shapes: HashMap<Digest, Shape>,
     pub absent: HashMap<Digest, &'a Absent>,
+    pub there: There,
+}
+
+/// Facts about the destination that the stages find.
+#[derive(Default)]
+pub(super) struct There {
+    /// A repository that has the blob, by digest.
+    pub known: Mutex<HashMap<Digest, Repository>>,
+    /// Documents that were put there by this run.
+    pub put: Mutex<HashSet<(Repository, Digest)>>,
+    /// Forms of documents that it refused, and how.
+    pub refused: Mutex<HashMap<Form, Fault>>,
+    /// Number of blobs that were there where they were looked for.
+    pub found: AtomicU64,
+}
+
+/// A form of documents, of which a place takes all or none: media type, and type as shown.
+pub(super) type Form = (String, Option<String>);
+
+impl Shape {
+    /// Returns the form of the document.
+    pub(super) fn form(&self) -> Form {
+        (self.descriptor.media_type.clone(), self.shown_type.clone())
+    }
 }
 
 impl Job<'_> {
     /// Returns whether it takes no further part: it failed, or it is left.
     pub(super) fn is_out(&self) -> bool {
         lock(&self.failed).is_some() || lock(&self.left).is_some()
+    }
+
+    /// Notes that the destination does not have some of it. Returns `false` if that was looked into
+    /// before.
+    pub(super) fn raise_doubt(&self) -> bool {
+        let mut doubt = lock(&self.doubt);
+        if *doubt == Doubt::Settled {
+            return false;
+        }
+        *doubt = Doubt::Raised;
+        true
+    }
+
+    /// Returns whether it is to be looked for.
+    pub(super) fn is_doubtful(&self) -> bool {
+        *lock(&self.doubt) == Doubt::Raised
     }
 
     /// Records why it is left; only the first reason is kept.

@@ -1,4 +1,4 @@
-//! What must hold before anything leaves: repositories that are allowed out, and signatures.
+//! Conditions that must hold before anything leaves: repositories that are allowed out, and signatures.
 
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Untrusted;

@@ -8,6 +8,8 @@
 pub mod carried;
 mod checks;
 mod contents;
+#[cfg(feature = "carry")]
+pub mod differing;
 mod found;
 pub mod images;
 mod page;

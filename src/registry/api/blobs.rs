@@ -13,6 +13,7 @@ use reqwest::{Method, Response, StatusCode};
 use super::call::Call;
 use super::registry::Registry;
 use crate::base::fault::differs;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::network::retry::{self, Trouble};
 use crate::oci::{Descriptor, Digest, Repository};
@@ -31,8 +32,12 @@ impl Registry {
         let subject = format!("blob {} of {}", blob.digest, repository.path());
         let url = self.at(repository, &format!("blobs/{}", blob.digest))?;
         let call = Call::new(Method::HEAD, url.clone(), scopes.clone(), &subject);
+        let missing = || {
+            lock(&self.missing).insert((repository.path().to_owned(), blob.digest));
+            Ok(false)
+        };
         let size = match self.head(&call)? {
-            Some(response) if response.status() == StatusCode::NOT_FOUND => return Ok(false),
+            Some(response) if response.status() == StatusCode::NOT_FOUND => return missing(),
             // Servers that do not know the length say 0, too.
             Some(response) => {
                 length(response.headers()).filter(|found| *found > 0 && coding(response.headers()).is_none())
@@ -41,7 +46,7 @@ impl Registry {
                 let call = Call::new(Method::GET, url, scopes, &subject).header(RANGE, "bytes=0-0");
                 let response = self.open(&call)?;
                 match response.status() {
-                    StatusCode::NOT_FOUND => return Ok(false),
+                    StatusCode::NOT_FOUND => return missing(),
                     StatusCode::PARTIAL_CONTENT => content_range(response.headers()).map(|(_, size)| size),
                     // A blob without bytes has no first one.
                     StatusCode::RANGE_NOT_SATISFIABLE if blob.size == 0 => None,

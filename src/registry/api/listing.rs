@@ -27,6 +27,10 @@ pub(in crate::registry) struct Listing {
     pub seen: BTreeMap<Digest, Value>,
     /// Entries whose manifests no longer exist. They are not added again.
     pub gone: BTreeSet<Digest>,
+    /// Digests of the list as it was first read by [`Lists::listed`](crate::content::Lists::listed).
+    pub read: Option<Vec<Digest>>,
+    /// Whether an entry of `own` was added since the list was last written.
+    pub is_pending: bool,
     /// Time of the last write by this run; `None` if there is none, or the list was checked since.
     pub written: Option<Duration>,
     /// Longest time from reading the list to the response to its write.

@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use super::blobs::{digest, exact_etag};
 use super::call::Call;
 use super::registry::Registry;
-use crate::base::fault::{differs, escape};
+use crate::base::fault::{Reason, differs, escape};
 use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::network::retry::Trouble;
@@ -279,6 +279,9 @@ impl Registry {
         let mut error = self.refusal(&answer, &call.request.subject);
         if again && error.class == Kind::Absent {
             error = Error::new(Kind::Refused, error.what).help("push the content it refers to first");
+        }
+        if again {
+            error = error.reason(Reason::PartsMissing);
         }
         if again { Err(Trouble::passing(error)) } else { Ok(Put::Refused(Refusal { answer, error })) }
     }

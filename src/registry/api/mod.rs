@@ -1,5 +1,6 @@
 //! The calls of the distribution protocol: blobs, manifests, tags, referrers and lists.
 
+pub(super) mod absent;
 pub(super) mod blobs;
 pub(super) mod call;
 pub(super) mod chunks;

@@ -98,6 +98,23 @@ impl Registry {
         kept.map_or_else(|| self.referrers_api(repository, subject), |list| Ok(Some(list)))
     }
 
+    /// Like [`Self::referrers_api`], but until one call has been answered, the others wait for that,
+    /// since a registry without the API is not asked again.
+    pub(in crate::registry) fn referrers_in_turn(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
+        let mut is_answered = lock(&self.referrers_answered);
+        if *is_answered {
+            drop(is_answered);
+            return self.referrers_api(repository, subject);
+        }
+        let answer = self.referrers_api(repository, subject)?;
+        *is_answered = true;
+        Ok(answer)
+    }
+
     /// Queries the referrers API; `None` if there is none.
     pub(in crate::registry) fn referrers_api(
         &self,

@@ -1,5 +1,6 @@
-//! Writes lists of referrers under fallback tags, while other hosts may write them too: read, add,
-//! write, read again, and check once more at the end of the run.
+//! Writes lists of referrers under fallback tags, while other hosts may write them too: notes what
+//! belongs into a list, then reads it, adds all of it, writes it, and reads it again at the end of
+//! the run.
 //!
 //! Hosts cannot lock each other out, and few registries support conditional requests. So every
 //! writer reads just before it writes, and reads again after a wait. If another writer replaced the
@@ -34,6 +35,15 @@ const MOST_ROUNDS: u32 = 20;
 /// misinterprets them.
 const MOST_UNMET: u32 = 8;
 
+/// When a document is added to a list, and when a list that was written is read again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::registry) enum Listed {
+    /// At once.
+    Now,
+    /// With all others of its list; and by [`Registry::settle`], at the end of the run.
+    Later,
+}
+
 /// Current state of a list.
 struct Standing {
     /// Document of the list.
@@ -45,40 +55,99 @@ struct Standing {
 }
 
 impl Registry {
-    /// Adds a document that was just pushed to the list of `subject`.
-    pub fn list_new(&self, repository: &Repository, subject: Digest, document: &Document) -> Result<(), Error> {
-        // Some registries list it automatically without saying so in the response to the PUT.
-        let listed = self.referrers_api(repository, subject).ok().flatten().unwrap_or_default();
-        if listed.iter().any(|entry| entry.digest == document.digest()) {
-            return Ok(());
-        }
-        self.http.flow().check()?;
+    /// Returns the digests in the list of `subject`, which is read at most once.
+    pub fn listed(&self, repository: &Repository, subject: Digest) -> Result<Vec<Digest>, Error> {
         let listing = self.listing(repository, subject);
         let mut listing = lock(&listing);
-        self.enter(repository, subject, document, &mut listing)
-    }
-
-    /// Adds a document that existed before to the list of `subject`, unless it is already listed.
-    pub fn list_present(&self, repository: &Repository, subject: Digest, document: &Document) -> Result<(), Error> {
-        let listing = self.listing(repository, subject);
-        let mut listing = lock(&listing);
-        if listing.seen.contains_key(&document.digest()) {
-            return Ok(());
+        if let Some(read) = &listing.read {
+            return Ok(read.clone());
         }
         // If the registry creates the lists itself, they are complete.
-        if let Some(listed) = self.referrers_api(repository, subject).map_err(|error| error.help(ADVICE))? {
-            listing.seen.extend(listed.into_iter().map(|entry| (entry.digest, Value::Null)));
+        let read: Vec<Digest> = match self.referrers_in_turn(repository, subject)? {
+            Some(listed) => {
+                listing.seen.extend(listed.iter().map(|entry| (entry.digest, Value::Null)));
+                listed.into_iter().map(|entry| entry.digest).collect()
+            }
+            None => {
+                let title = tag_title(repository, &Tag::referrers_fallback(subject));
+                self.standing(repository, subject, &title, &mut listing)?.names.into_iter().collect()
+            }
+        };
+        listing.read = Some(read.clone());
+        Ok(read)
+    }
+
+    /// Adds a document that was just pushed to the list of `subject`.
+    pub fn list_new(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+        document: &Document,
+        listed: Listed,
+    ) -> Result<(), Error> {
+        self.enter(&mut lock(&self.listing(repository, subject)), document)?;
+        self.added(repository, subject, document, listed)
+    }
+
+    /// Adds a document that existed before to the list of `subject`, unless it is known to be there.
+    pub fn list_present(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+        document: &Document,
+        listed: Listed,
+    ) -> Result<(), Error> {
+        {
+            let listing = self.listing(repository, subject);
+            let mut listing = lock(&listing);
             if listing.seen.contains_key(&document.digest()) {
                 return Ok(());
             }
+            self.enter(&mut listing, document)?;
         }
-        self.enter(repository, subject, document, &mut listing)
+        self.added(repository, subject, document, listed)
+    }
+
+    /// Writes the list of a document that was entered, if that is to be now.
+    fn added(&self, repository: &Repository, subject: Digest, document: &Document, when: Listed) -> Result<(), Error> {
+        if when == Listed::Later {
+            return Ok(());
+        }
+        self.write_list(repository, subject, when).inspect_err(|_| {
+            drop(lock(&self.listing(repository, subject)).own.remove(&document.digest()));
+        })
+    }
+
+    /// Writes the list of `subject` if documents were entered that it does not have.
+    pub fn write_list(&self, repository: &Repository, subject: Digest, listed: Listed) -> Result<(), Error> {
+        let listing = self.listing(repository, subject);
+        let mut listing = lock(&listing);
+        if !listing.is_pending {
+            return Ok(());
+        }
+        // Some registries list a document without saying so in the answer to its PUT.
+        let there = match self.referrers_in_turn(repository, subject) {
+            Ok(there) => there.unwrap_or_default(),
+            Err(error) if matches!(error.class, Kind::Failed | Kind::Cancelled) => return Err(error.help(ADVICE)),
+            // Then the fallback tag counts.
+            Err(_) => Vec::new(),
+        };
+        listing.seen.extend(there.iter().map(|entry| (entry.digest, Value::Null)));
+        if listing.own.keys().all(|own| there.iter().any(|entry| entry.digest == *own)) {
+            listing.own.clear();
+        } else {
+            self.bring(repository, subject, &mut listing, listed)?;
+        }
+        listing.is_pending = false;
+        Ok(())
     }
 
     /// Checks all lists that this run wrote again, until each is still correct some time after its
     /// last write.
     pub fn settle(&self) -> Result<(), Error> {
         let flow = self.http.flow();
+        let noted: Vec<_> = lock(&self.listings).keys().cloned().collect();
+        noted.iter().try_for_each(|(repository, subject)| self.write_list(repository, *subject, Listed::Later))?;
         for _ in 0..MOST_ROUNDS {
             let all: Vec<_> =
                 lock(&self.listings).iter().map(|(key, listing)| (key.clone(), Arc::clone(listing))).collect();
@@ -90,7 +159,7 @@ impl Registry {
             let looked = each(flow, &open, |((repository, subject), listing)| {
                 let mut listing = lock(listing);
                 listing.written = None;
-                self.bring(repository, *subject, &mut listing)
+                self.bring(repository, *subject, &mut listing, Listed::Now)
             })?;
             looked.into_iter().collect::<Result<(), Error>>()?;
         }
@@ -105,22 +174,23 @@ impl Registry {
         Arc::clone(lock(&self.listings).entry((repository.clone(), subject)).or_default())
     }
 
-    fn enter(
-        &self,
-        repository: &Repository,
-        subject: Digest,
-        document: &Document,
-        listing: &mut Listing,
-    ) -> Result<(), Error> {
+    fn enter(&self, listing: &mut Listing, document: &Document) -> Result<(), Error> {
         let wrong =
             |why: String| self.http.error(Kind::Mismatch, format_args!("manifest {}: {why}", document.digest()));
         listing.own.insert(document.digest(), entry(document).map_err(wrong)?);
-        self.bring(repository, subject, listing).inspect_err(|_| drop(listing.own.remove(&document.digest())))
+        listing.is_pending = true;
+        Ok(())
     }
 
     /// Writes the list until it has all required entries: those of this run, and earlier entries
     /// that are missing from it although their manifests still exist.
-    fn bring(&self, repository: &Repository, subject: Digest, listing: &mut Listing) -> Result<(), Error> {
+    fn bring(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+        listing: &mut Listing,
+        listed: Listed,
+    ) -> Result<(), Error> {
         let tag = Tag::referrers_fallback(subject);
         let title = tag_title(repository, &tag);
         let now = || self.http.flow().clock().elapsed();
@@ -150,6 +220,9 @@ impl Registry {
                     is_written = true;
                     listing.written = Some(now());
                     listing.longest = listing.longest.max(now().saturating_sub(begun));
+                    if listed == Listed::Later {
+                        return Ok(());
+                    }
                 }
                 Ok(Put::Refused(refusal)) => return Err(refusal.error),
                 Ok(Put::Unmet) => {

@@ -3,14 +3,14 @@
 //! Does not know the calls of the distribution protocol; the other files of this module make them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use reqwest::{Response, StatusCode, Url};
 
 use super::call::Call;
 use super::listing::Listings;
-use super::session::Session;
+use super::session::{Kept, Session};
 use super::ways::Ways;
 use crate::base::fault::Reason;
 use crate::base::lock::lock;
@@ -33,9 +33,15 @@ pub(in crate::registry) struct Registry {
     pub auth: Auth,
     /// Upload sessions opened by refused mounts, by repository path and blob digest.
     pub sessions: Mutex<HashMap<(String, Digest), Session>>,
-    /// Upload sessions opened to check the rights of the login, with the time on the flow's clock,
-    /// by repository: the first upload there uses them.
-    pub kept: Mutex<HashMap<Repository, (Session, Duration)>>,
+    /// Upload sessions opened to check the rights of the login, by repository: the first upload
+    /// there uses them.
+    pub kept: Mutex<HashMap<Repository, Kept>>,
+    /// Paths of repositories that the registry said it did not have, or without any tag.
+    pub fresh: Mutex<HashSet<String>>,
+    /// Whether it refused a mount of a repository's blob into the same repository.
+    pub no_own_mounts: AtomicBool,
+    /// Blobs that were asked for and missing, by path of the repository, until they are sent.
+    pub missing: Mutex<HashSet<(String, Digest)>>,
     /// Lists of referrers that this run uses, by repository and subject; each is locked while it is
     /// changed.
     pub listings: Mutex<Listings>,
@@ -65,6 +71,9 @@ impl Registry {
             auth: Auth::default(),
             sessions: Mutex::default(),
             kept: Mutex::default(),
+            fresh: Mutex::default(),
+            no_own_mounts: AtomicBool::default(),
+            missing: Mutex::default(),
             listings: Mutex::default(),
             no_referrers: Mutex::default(),
             ways: Mutex::default(),

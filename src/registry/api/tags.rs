@@ -4,7 +4,9 @@ use bytes::Bytes;
 
 use super::blobs::digest;
 use super::manifests::{Condition, Put, Refusal};
+use super::referrers_list::Listed;
 use super::registry::Registry;
+use crate::base::fault::Reason;
 use crate::content::{Error, Kind};
 use crate::network::retry::Trouble;
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
@@ -52,18 +54,25 @@ fn about_urls(document: &Document, error: Error) -> Error {
 }
 
 impl Registry {
-    /// Pushes a document by its digest, and adds it to the referrers of its subject.
-    pub fn put_document(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+    /// Pushes a document by its digest, and adds it to the referrers of its subject if the registry
+    /// does not do so itself.
+    pub fn put_document(&self, repository: &Repository, document: &Document, listed: Listed) -> Result<(), Error> {
         let raw = Bytes::from_owner(document.shared());
         let name = document.digest().to_string();
         let put = self.put_always(repository, &name, document.media_type(), &raw);
         let answer = match put.map_err(|error| about_urls(document, error))? {
             Ok(answer) => answer,
-            Err(refusal) => return Err(about_urls(document, about_subject(document, refusal))),
+            Err(refusal) => {
+                let is_of_content = OF_CONTENT.contains(&refusal.answer.status.as_u16());
+                let error = about_urls(document, about_subject(document, refusal));
+                // Whether it has what the manifest needs is another question.
+                let is_form = is_of_content && error.reason.is_none();
+                return Err(if is_form { error.reason(Reason::FormRefused) } else { error });
+            }
         };
         match document.subject() {
             Some(subject) if answer.header("oci-subject").is_none() => {
-                self.list_new(repository, subject.digest, document)
+                self.list_new(repository, subject.digest, document, listed)
             }
             _ => Ok(()),
         }
@@ -86,39 +95,45 @@ impl Registry {
         }
     }
 
-    /// Points a new tag to a document and reads it back. If the tag already names another digest,
-    /// returns that. A conditional PUT keeps a tag that was created since the check, on registries
-    /// that support conditions.
+    /// Points a tag that is new, or names one of `from`, to a document and reads it back. If the tag
+    /// names another digest, returns that. A conditional PUT keeps a tag that was created since the
+    /// check, on registries that support conditions.
     pub fn set_new_tag(
         &self,
         repository: &Repository,
         tag: &Tag,
         document: &Document,
+        from: &[Digest],
     ) -> Result<Option<Digest>, Error> {
         let (scopes, wanted) = (Scopes::push(repository), document.digest());
-        let mut condition = Condition::IfAbsent;
+        let mut if_absent = Condition::IfAbsent;
         let mut tries = self.http.tries();
         loop {
-            match self.tag_like(repository, tag, wanted, &scopes)? {
+            let before = self.tag_like(repository, tag, wanted, &scopes)?;
+            let condition = match before {
                 Some(found) if found == wanted => return Ok(None),
-                Some(found) => return Ok(Some(found)),
-                None => {}
-            }
+                Some(found) if !from.contains(&found) => return Ok(Some(found)),
+                Some(_) => Condition::Always,
+                None => if_absent.clone(),
+            };
             let raw = Bytes::from_owner(document.shared());
             match self.put_once(repository, tag.as_str(), document.media_type(), raw, &condition) {
                 Ok(Put::Stored(answer)) => {
-                    return self.named_now(repository, tag, None, wanted, &answer).map(|()| None);
+                    return self.named_now(repository, tag, before, wanted, &answer).map(|()| None);
                 }
                 // Check again: if the tag still does not exist, this registry misinterprets
                 // conditions.
                 Ok(Put::Unmet) if self.tag_like(repository, tag, wanted, &scopes)?.is_none() => {
-                    condition = Condition::Always;
+                    if_absent = Condition::Always;
                 }
                 Ok(Put::Unmet) => {}
+                Ok(Put::Refused(refusal)) if before.is_some() => {
+                    return Err(self.judged(repository, tag, before, wanted, refusal));
+                }
                 // Registries refuse an immutable tag that was created since in different ways.
                 Ok(Put::Refused(Refusal { error, .. })) | Err(Trouble { error, again: false, .. }) => {
                     match self.tag_like(repository, tag, wanted, &scopes) {
-                        Ok(Some(found)) if found != wanted => return Ok(Some(found)),
+                        Ok(Some(found)) if found != wanted && !from.contains(&found) => return Ok(Some(found)),
                         _ => return Err(error),
                     }
                 }
@@ -127,7 +142,8 @@ impl Registry {
         }
     }
 
-    /// Reads a tag that was set, by a PUT with this answer, until it names the wanted digest.
+    /// Reads a tag that was set, by a PUT with this answer, until it names the wanted digest. Where the
+    /// answer named it and nobody may read it, the error has [`Reason::Unreadable`].
     fn named_now(
         &self,
         repository: &Repository,
@@ -141,7 +157,7 @@ impl Registry {
         loop {
             let found = match self.tag_like(repository, tag, wanted, &Scopes::push(repository)) {
                 // It said that it stored just this under the tag, and lets nobody read it.
-                Err(error) if is_named && is_refusal(&error) => return Ok(()),
+                Err(error) if is_named && is_refusal(&error) => return Err(error.reason(Reason::Unreadable)),
                 found => found?,
             };
             if found == Some(wanted) {

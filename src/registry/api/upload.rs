@@ -9,6 +9,7 @@ use reqwest::{Method, Response, Url};
 
 use super::blobs::digest;
 use super::call::Call;
+use super::mounts::Prepared;
 use super::registry::Registry;
 use super::session::Session;
 use super::ways::{CHUNK, UploadMode};
@@ -57,12 +58,10 @@ pub(in crate::registry) struct Upload<'a> {
 }
 
 impl Registry {
-    /// Stores a blob, unless the registry already has it.
+    /// Stores a blob, unless the registry already has it. What [`Registry::has_blob`] found missing
+    /// before is not asked again.
     pub fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error> {
-        let opened = lock(&self.sessions).remove(&(repository.path().to_owned(), blob.digest));
-        if self.has_blob(repository, blob, Scopes::push(repository))? {
-            return Ok(());
-        }
+        let Prepared::Missing(opened) = self.prepare(repository, blob)? else { return Ok(()) };
         let subject = format!("blob {} to {}", blob.digest, repository.path());
         Upload { registry: self, repository, blob, body, subject }.run(opened)
     }

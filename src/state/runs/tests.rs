@@ -70,10 +70,19 @@ fn t8_a_run_that_nobody_holds_was_killed_and_goes_on_under_its_id() {
 }
 
 #[test]
+fn t8_runs_of_one_second_are_in_the_order_of_their_starts() {
+    let (_dir, runs) = store();
+    let ids: Vec<Id> = [7, 7, 7, 6, 7].map(|second| begin(&runs, "dark", second).run.id).to_vec();
+    assert!(ids.is_sorted(), "{ids:?}");
+    let listed: Vec<Id> = runs.list(usize::MAX).unwrap().runs.into_iter().map(|run| run.id).rev().collect();
+    assert_eq!(listed, ids);
+}
+
+#[test]
 fn t8_records_are_listed_newest_first_and_deleted_alone_or_all_that_failed() {
     let (_dir, runs) = store();
     let fault = Fault::new(Class::Destination, "refused: https://u:canary@r.example/");
-    for (second, state) in [(1, State::Failed), (3, State::Done), (2, State::Failed)] {
+    for (second, state) in [(1, State::Failed), (2, State::Failed), (3, State::Done)] {
         begin(&runs, "dark", second).end(state, (state == State::Failed).then_some(&fault), at(second)).unwrap();
     }
     let killed = begin(&runs, "dark", 4).run.id;

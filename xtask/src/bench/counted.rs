@@ -189,6 +189,10 @@ impl Shared {
     fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         let mut lines = BufReader::new(stream);
+        // A client that tries TLS first is told that this is plain HTTP.
+        if lines.fill_buf()?.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
+            return (&mut &*stream).write_all(b"HTTP/1.1 400 x\r\nConnection: close\r\n\r\n");
+        }
         loop {
             let mut line = String::new();
             if lines.read_line(&mut line)? == 0 {

@@ -10,6 +10,7 @@ use crate::base::fault::{Class, Fault};
 use crate::bundle::Manifest;
 use crate::cli::Session;
 use crate::cli::args::place::Destination as Typed;
+use crate::cli::import_plan;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
 use crate::content::Destination;
@@ -203,6 +204,8 @@ pub enum Conflict {
     Keep,
     /// Move the tag to the new artifact
     Move,
+    /// Move the tag if it still names what imports of the bundle's channel set it to
+    Advance,
 }
 
 /// An open destination.
@@ -224,7 +227,7 @@ pub struct DestinationRequest {
     pub place: Typed,
     /// Names there.
     pub names: Names,
-    /// What to do with tags that name something else.
+    /// Treatment of tags that name something else.
     pub tag_conflict: TagConflict,
     /// Whether failures of the destination are recorded, and the other artifacts go on.
     pub keep_going: bool,
@@ -256,6 +259,7 @@ impl Conflict {
             Self::Fail => TagConflict::Fail,
             Self::Keep => TagConflict::Keep,
             Self::Move => TagConflict::Move,
+            Self::Advance => TagConflict::Advance,
         }
     }
 }
@@ -343,6 +347,9 @@ impl DestinationRequest {
             };
             let tags: String = one.tags.iter().map(|tag| format!(":{tag}")).collect();
             text.push_str(&format!("{state:8} {}{tags}@{}\n", one.destination, one.digest));
+            if self.dry_run {
+                text.push_str(&import_plan::line(&one.plan));
+            }
             for tag in &one.kept {
                 text.push_str(&format!("kept     {}:{tag}, which names something else\n", one.destination));
             }
@@ -350,6 +357,9 @@ impl DestinationRequest {
         let left_out = done.artifacts.iter().filter(|one| one.landed == Landed::LeftOut).count();
         if left_out > 0 {
             text.push_str(&format!("left out   {left_out} referrers, as requested\n"));
+        }
+        if self.dry_run {
+            text.push_str(&import_plan::sum_line(&done.plan.sum));
         }
         text.push_str(&format!(
             "{word}  {} artifacts to {}: {} blobs sent ({}), {} mounted, {} there already\n{last}",
@@ -372,13 +382,14 @@ impl DestinationRequest {
                 };
                 json!({
                     "source": one.repository, "repository": one.destination.to_string(), "digest": one.digest,
-                    "tags": one.tags, "kept": one.kept, "outcome": state,
+                    "tags": one.tags, "kept": one.kept, "outcome": state, "plan": import_plan::as_json(&one.plan),
                 })
             })
             .collect();
         let mut result = json!({
             "to": self.shown, "dry_run": self.dry_run, "artifacts": artifacts,
             "blobs": { "pushed": done.pushed, "mounted": done.mounted, "present": done.present }, "bytes": done.bytes,
+            "plan": import_plan::sum_as_json(&done.plan.sum),
         });
         if let (Value::Object(result), Value::Object(more)) = (&mut result, more) {
             result.extend(more);

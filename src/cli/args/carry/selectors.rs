@@ -164,7 +164,7 @@ impl Index {
 pub struct Options {
     /// Filters, where a selector has none of its own.
     pub filters: Filters,
-    /// What to do with an index of which a filter removes entries.
+    /// Treatment of an index of which a filter removes entries.
     pub index: IndexMode,
     /// Whether to fetch layers that are marked as non-distributable.
     pub foreign: bool,

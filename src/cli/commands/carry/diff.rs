@@ -31,6 +31,7 @@ use crate::operate::diff::images::{ImageChanges, Images, compare_images, of_bund
 use crate::operate::diff::place::of_place;
 use crate::operate::diff::place::there::{Request, Seen, look};
 use crate::operate::diff::{Contents, Difference, compare};
+use crate::operate::report_data::differing;
 
 /// `diff A B [--map ...] [--keep-host] [--content] [--check]`
 #[derive(clap::Args, Debug)]
@@ -106,7 +107,16 @@ impl Args {
         let ((before, old_images), (after, new_images)) = (contents(&old)?, contents(&new)?);
         let found = compare(&session.flow, &before, &after)?;
         let images = compare_images(&session.flow, &found, &old_images, &new_images)?;
-        Ok(self.told(&found, &images, [&old, &new].iter().any(|side| matches!(side, Side::Bundle(_)))))
+        let mut outcome = self.told(&found, &images, [&old, &new].iter().any(|side| matches!(side, Side::Bundle(_))));
+        if session.reports() {
+            outcome.page = Some(differing::of_names(&found, self.sides(), outcome.fault.as_ref()));
+        }
+        Ok(outcome)
+    }
+
+    /// Returns both sides as typed, for reports.
+    fn sides(&self) -> (&str, &str) {
+        (self.old.to_str().unwrap_or("A"), self.new.to_str().unwrap_or("B"))
     }
 
     /// Reads one side. With a route and its maps, names have no host.
@@ -188,7 +198,12 @@ impl Args {
             "differences": findings(&seen),
         });
         let outcome = Outcome::new(text, result);
-        Ok(if self.check && !seen.findings.is_empty() { outcome.failed(differ(seen.findings.len())) } else { outcome })
+        let is_failed = self.check && !seen.findings.is_empty();
+        let mut outcome = if is_failed { outcome.failed(differ(seen.findings.len())) } else { outcome };
+        if session.reports() {
+            outcome.page = Some(differing::of_place(&seen, self.sides(), self.content, outcome.fault.as_ref()));
+        }
+        Ok(outcome)
     }
 
     fn told(&self, found: &Difference, images: &ImageChanges, has_bundle: bool) -> Outcome {

@@ -15,6 +15,7 @@ use crate::cli::importing::Importing;
 use crate::cli::output::Outcome;
 use crate::cli::reach::Reach;
 use crate::cli::writing::receipt_write::Receipting;
+use crate::decide::part::Pick;
 use crate::decide::select::Referrers;
 use crate::operate::freshness::Side;
 use crate::operate::import::receipt_data::Allowed;
@@ -32,6 +33,10 @@ pub struct Args {
     /// Further directory to look for volumes in; repeatable
     #[arg(long = "volume-dir", value_name = "DIR")]
     volume_dirs: Vec<PathBuf>,
+    /// Import only what this names, with its referrers: HOST/REPO:TAG, HOST/REPO:GLOB,
+    /// HOST/NAMESPACE/*, HOST/REPO@DIGEST or DIGEST; repeatable. Needs only the volumes that hold it
+    #[arg(long, value_name = "SELECTOR")]
+    select: Vec<String>,
     /// Referrers to import: all, none, or artifact types; repeatable for types
     #[arg(long, value_name = "all|none|TYPE", default_value = "all")]
     referrers: Vec<String>,
@@ -71,6 +76,7 @@ impl Args {
         session.reach = Reach::of(&self.network);
         let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let to = self.arrival.resolve(session)?;
+        let select = self.select.iter().map(|text| Pick::parse(text)).collect::<Result<_, _>>()?;
         let shard = self.shard.as_ref().map(|text| shard::parse(text, session.world)).transpose()?;
         let referrers = Referrers::parse("--referrers", &self.referrers)?;
         let slip = self.receipting.open(session)?;
@@ -84,6 +90,7 @@ impl Args {
             believed,
             allowed: Allowed { stale: self.trust.whom.allow_stale, init: self.trust.init_state },
             to,
+            select,
             referrers,
             blobs_only: self.blobs_only,
             shard,

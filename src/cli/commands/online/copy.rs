@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::cli::Session;
 use crate::cli::args::carry::destination::{Arrival, check_maps};
 use crate::cli::args::carry::selectors::{Selected, Selecting, has_bundle, without_bundle};
@@ -17,7 +17,7 @@ use crate::decide::selector::Source as From;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Repository, Tag};
 use crate::operate::copy::Request;
-use crate::operate::import::Sides;
+use crate::operate::import::{Sides, TagConflict};
 
 /// `copy SELECTOR... --to PLACE`
 #[derive(clap::Args, Debug)]
@@ -53,6 +53,11 @@ impl Args {
         session.reach = Reach::of(&self.network);
         let names = self.names.iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
         let to = self.arrival.resolve(session)?;
+        if to.tag_conflict == TagConflict::Advance {
+            let what =
+                differs("--tag-conflict advance", "an import of a bundle with a channel", "a copy, which has none");
+            return Err(Fault::usage(what, "use fail, keep or move"));
+        }
         let is_one_place = match &to.place {
             Typed::Registry { host, .. } => selectors.iter().all(|one| match &one.source {
                 From::Registry(reference) => reference.repository.host() == host,

@@ -13,7 +13,7 @@ use crate::cli::session::Session;
 pub enum Command {
     /// Check a bundle and print PASS or REFUSED
     #[command(display_order = 2)]
-    Verify(verify::Args),
+    Verify(Box<verify::Args>),
     /// Show the content of a bundle, a receipt or an audit log
     #[command(display_order = 5)]
     Inspect(inspect::Args),

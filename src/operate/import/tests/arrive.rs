@@ -121,6 +121,7 @@ fn tags_that_exist_fail_stay_or_move() {
         let result = run(&flow(2), &request);
         let now = lock(&rooms.tags).get("reg.site/m/x:v1").copied();
         match conflict {
+            TagConflict::Advance => unreachable!("see advance.rs"),
             TagConflict::Fail => {
                 let fault = result.unwrap_err();
                 assert_eq!((fault.class, fault.others.len()), (Class::Policy, 2));
@@ -178,8 +179,8 @@ fn a_dry_run_changes_nothing() {
     let (set, route, rooms) = (set(), registry_route(), Rooms::new());
     let request = Request { dry_run: true, ..request(&set, &rooms, &route) };
     let outcome = run(&flow(2), &Request { check: &Looks(&rooms, false), ..request }).unwrap();
-    assert_eq!((outcome.pushed, outcome.artifacts.len()), (7, 4));
-    assert!(lock(&rooms.calls).is_empty());
+    assert_eq!((outcome.pushed, outcome.mounted, outcome.artifacts.len()), (7, 4, 4));
+    assert!(lock(&rooms.calls).iter().all(|call| *call == "head"), "it only asks");
 }
 
 #[test]

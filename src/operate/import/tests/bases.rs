@@ -65,10 +65,11 @@ fn m17_under_keep_going_the_other_artifacts_arrive() {
 
 #[test]
 fn m17_a_base_blob_that_goes_before_the_tags_keeps_them_away() {
-    struct Sweep<'a>(&'a Rooms, Digest);
+    struct Sweep<'a>(&'a Rooms, Digest, &'a Flow);
     impl ImportCheck for Sweep<'_> {
         fn before_tags(&self) -> Result<(), Fault> {
             lock(&self.0.blobs).retain(|(_, digest)| *digest != self.1);
+            self.2.clock().sleep(std::time::Duration::from_secs(300));
             Ok(())
         }
     }
@@ -76,7 +77,8 @@ fn m17_a_base_blob_that_goes_before_the_tags_keeps_them_away() {
     rooms.add(&repository("reg.site/m/y"), set.shared);
     let absent = base(set.shared, None);
     let request = Request { absent: &absent, ..request(&set, &rooms, &route) };
-    let fault = run(&flow(4), &Request { check: &Sweep(&rooms, set.shared), ..request }).unwrap_err();
+    let flow = flow(4);
+    let fault = run(&flow, &Request { check: &Sweep(&rooms, set.shared, &flow), ..request }).unwrap_err();
     assert!(fault.class == Class::Destination && fault.what.contains("of a base"), "{fault}");
     assert_eq!(rooms.count("tag"), 0);
 }

@@ -1,5 +1,6 @@
 //! Tests of the import, layout to layout, with sources that lie and destinations that fail.
 
+mod advance;
 mod arrive;
 mod bases;
 mod blobs_only;
@@ -7,6 +8,7 @@ mod ledger;
 mod liar;
 mod many;
 mod once;
+mod planned;
 mod recheck;
 mod rooms;
 mod sparse;
@@ -138,9 +140,11 @@ fn request<'a>(set: &'a Set, destination: &'a dyn Destination, route: &'a Route)
         absent: &[],
         route,
         tag_conflict: TagConflict::Fail,
+        tag_book: None,
         keep_going: false,
         dry_run: false,
         sides: Sides::BUNDLE,
+        select: &[],
         goal: Goal::Whole,
         referrers: &Referrers::All,
         siblings: None,

@@ -1,6 +1,7 @@
 //! A destination that behaves like a registry and fails on request.
 
 use super::*;
+use crate::base::fault::Reason as FaultReason;
 
 /// A layout that behaves like a registry: every repository has its own blobs, mounts work, and
 /// requested failures happen. Tags are visible at once.
@@ -20,6 +21,10 @@ pub(super) struct Rooms {
     pub(super) closed: Vec<Repository>,
     /// Whether it takes an index without all of its manifests; `None` if there must be none.
     pub(super) sparse: Option<bool>,
+    /// Whether it says which repositories it does not have.
+    pub(super) names: bool,
+    /// A type of the configs of images that it does not take.
+    pub(super) refuses: Option<&'static str>,
 }
 
 impl Rooms {
@@ -28,7 +33,8 @@ impl Rooms {
         let store = Layout::create(folder.path()).unwrap();
         let (blobs, tags, calls) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (deny, loses, hides, closed, sparse) = (None, None, None, Vec::new(), None);
-        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny, loses, hides, closed, sparse }
+        let (mounts, names, refuses) = (true, false, None);
+        Self { _folder: folder, store, blobs, tags, calls, mounts, deny, loses, hides, closed, sparse, names, refuses }
     }
 
     pub(super) fn count(&self, call: &str) -> usize {
@@ -41,6 +47,15 @@ impl Rooms {
 
     pub(super) fn call(&self, name: &'static str) {
         lock(&self.calls).push(name);
+    }
+
+    /// Returns the error for a manifest some of whose content is missing.
+    fn complete(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        let is_here = |digest| self.has(repository, digest) && self.loses != Some(digest);
+        if self.sparse.is_some() || document.references().all(|below| is_here(below.digest)) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Refused, "MANIFEST_BLOB_UNKNOWN").reason(FaultReason::PartsMissing))
     }
 
     pub(super) fn add(&self, repository: &Repository, digest: Digest) {
@@ -56,14 +71,24 @@ impl Inventory for Rooms {
         self.call("head");
         Ok(self.has(repository, blob.digest) && self.loses != Some(blob.digest))
     }
+    fn is_new(&self, repository: &Repository) -> Result<bool, Error> {
+        if self.names {
+            self.call("name");
+        }
+        Ok(self.names && !lock(&self.blobs).iter().any(|(own, _)| own == repository))
+    }
     fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
+        if self.names {
+            self.call("ask");
+        }
         if self.hides == Some(digest) && self.has(repository, digest) {
             return Err(unread::hidden());
         }
         Ok(self.has(repository, digest))
     }
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
-        Ok(lock(&self.tags).get(&format!("{repository}:{tag}")).copied())
+        let found = lock(&self.tags).get(&format!("{repository}:{tag}")).copied();
+        if found.is_some() && found == self.hides { Err(unread::hidden()) } else { Ok(found) }
     }
     fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error> {
         self.call("read");
@@ -84,6 +109,10 @@ impl Destination for Rooms {
         if self.deny.as_ref() == Some(repository) {
             return Err(Error::new(Kind::Denied, format!("{repository}: denied")));
         }
+        // Repositories have their own blobs, so the content is read even if the store has it.
+        if self.store.has_blob(repository, blob)? {
+            drop(body.open().map(|mut content| io::copy(&mut content, &mut io::sink())));
+        }
         // A broken send is retried once, and the error is reworded, as clients do.
         let send = || self.store.put_blob(repository, blob, body);
         send().or_else(|_| send()).map_err(|_| Error::new(Kind::Failed, "connection closed"))?;
@@ -96,17 +125,23 @@ impl Destination for Rooms {
         if lacks && self.sparse == Some(false) {
             return Err(Error::new(Kind::Refused, "MANIFEST_BLOB_UNKNOWN"));
         }
-        for below in document.references().filter(|_| !lacks || self.sparse.is_none()) {
+        for below in document.manifests().iter().filter(|_| !lacks || self.sparse.is_none()) {
             assert!(self.has(repository, below.digest), "{} before {}", document.digest(), below.digest);
         }
+        let config = document.config().map(|config| config.media_type.clone());
+        if self.refuses.is_some() && config.as_deref() == self.refuses {
+            return Err(Error::new(Kind::Refused, "refused, status 415").reason(FaultReason::FormRefused));
+        }
+        self.complete(repository, document)?;
         self.store.put_manifest(repository, document)?;
         self.add(repository, document.digest());
         Ok(())
     }
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
         self.call("tag");
+        self.complete(repository, document)?;
         lock(&self.tags).insert(format!("{repository}:{tag}"), document.digest());
-        Ok(())
+        if self.hides == Some(document.digest()) { Err(unread::hidden()) } else { Ok(()) }
     }
     fn mounts(&self) -> Option<&dyn Mounts> {
         self.mounts.then_some(self as &dyn Mounts)

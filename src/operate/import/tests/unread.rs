@@ -37,9 +37,10 @@ fn without_a_receipt_it_is_told_too() {
     let rooms = Rooms { hides: Some(set.artifacts[2].digest), closed, ..Rooms::new() };
     let done = run(&flow(2), &request(&set, &rooms, &route)).unwrap();
     assert_eq!(done.fault().unwrap().class, Class::Partial);
-    // The next run puts it once more and says it again.
+    // The next run may move what nobody may read: it puts it once more and says it again.
     let before = rooms.count("manifest");
-    let done = run(&flow(2), &request(&set, &rooms, &route)).unwrap();
+    let again = Request { tag_conflict: TagConflict::Move, ..request(&set, &rooms, &route) };
+    let done = run(&flow(2), &again).unwrap();
     assert_eq!(done.fault().unwrap().class, Class::Partial);
     assert_eq!(rooms.count("manifest"), before + 1);
 }
@@ -49,7 +50,9 @@ fn an_artifact_with_a_part_that_nobody_may_read_is_unread() {
     let (set, route) = (set(), registry_route());
     // The second image of the index, which is an artifact elsewhere.
     let rooms = Rooms { hides: Some(set.artifacts[3].digest), ..Rooms::new() };
-    let done = run(&flow(2), &request(&set, &rooms, &route)).unwrap();
+    // After some time everything is looked at once more; before, only what has a tag.
+    let flow = flow(2);
+    let done = run(&flow, &Request { check: &Slow(&flow), ..request(&set, &rooms, &route) }).unwrap();
     let unread: Vec<bool> = done.artifacts.iter().map(|one| matches!(one.landed, Landed::Unread(_))).collect();
     assert_eq!(unread, [true, false, false, true]);
 }
@@ -57,4 +60,14 @@ fn an_artifact_with_a_part_that_nobody_may_read_is_unread() {
 /// Returns the error of the registry client for a manifest that it put and may not read.
 pub(super) fn hidden() -> Error {
     Error::new(Kind::Refused, "refused, status 412 (in quarantine)").reason(FaultReason::Unreadable)
+}
+
+/// A check that takes some time.
+struct Slow<'a>(&'a Flow);
+
+impl ImportCheck for Slow<'_> {
+    fn before_tags(&self) -> Result<(), Fault> {
+        self.0.clock().sleep(std::time::Duration::from_secs(300));
+        Ok(())
+    }
 }

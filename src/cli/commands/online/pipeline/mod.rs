@@ -23,12 +23,16 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Create a pipeline, or change the given keys. Of an export: artifacts=SELECTOR (repeatable),
-    /// artifacts.images_in=FILE, storage= or dir=, name= or channel=, stage=, epoch=, expires=, base=,
-    /// sign=, passphrase.file=, release.signatures=, release.repositories=, platforms=, index=, referrers=,
-    /// foreign=, annotations.KEY=, volume_size=, overwrite=, allow_partial=. Of an import: storage= or dir=,
-    /// to=, policy=, map=, keep_host=, tag_conflict=, keep_going=, delete_source=, trigger=, interval=,
-    /// receipt.dir=, receipt.sign=, receipt.passphrase.file=, receipt.emit.KIND=. KEY= removes a key
+    /// Create a pipeline, or change the given keys; KEY= removes a key
+    ///
+    /// Keys of an export: artifacts=SELECTOR and artifacts.images_in=FILE (repeatable), storage= or dir=, name=
+    /// or channel=, stage=, epoch=, expires=, base=, sign=, passphrase.file=, release.signatures=,
+    /// release.repositories=, platforms=, index=, referrers=, foreign=, annotations.KEY=, volume_size=,
+    /// overwrite=, allow_partial=.
+    ///
+    /// Keys of an import: storage= or dir=, to=, policy=, map=, keep_host=, tag_conflict=, keep_going=,
+    /// delete_source=, trigger=, interval=, receipt.dir=, receipt.sign=, receipt.passphrase.file=,
+    /// receipt.emit.KIND=.
     #[command(visible_aliases = ["create", "update"])]
     Set {
         /// Name of the pipeline, with its kind: export.N or import.N
@@ -70,7 +74,7 @@ enum Command {
     Run {
         /// Name of the pipeline: N, export.N or import.N
         name: String,
-        /// Take this instead of what the export pipeline is set to take; repeatable
+        /// Export this instead of what the pipeline is set to take, or import only this of the bundle; repeatable
         #[arg(long = "artifact", value_name = "SELECTOR")]
         artifacts: Vec<String>,
         /// Bundle to import, or name of the bundle to export

@@ -1,4 +1,4 @@
-//! What `pipeline show` and `pipeline list` show. Secrets are only named.
+//! Output of `pipeline show` and `pipeline list`. Secrets are only named.
 
 use serde_json::{Value, json};
 

@@ -21,10 +21,7 @@ pub struct Artifacts {
 }
 
 /// Reads the list.
-pub(in crate::cli::network::config) fn read(
-    list: Vec<Spanned<Taken>>,
-    reading: &Reading<'_>,
-) -> Result<Artifacts, Fault> {
+pub fn read(list: Vec<Spanned<Taken>>, reading: &Reading<'_>) -> Result<Artifacts, Fault> {
     let mut all = Artifacts::default();
     let mut faults = Vec::new();
     for one in list {

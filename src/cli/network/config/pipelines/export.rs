@@ -26,7 +26,7 @@ use crate::toml_file::error::At;
 pub struct Export {
     /// Its name.
     pub name: String,
-    /// What it takes.
+    /// Artifacts that it takes.
     pub artifacts: Artifacts,
     /// Where bundles go.
     pub place: Place,
@@ -40,17 +40,17 @@ pub struct Export {
     pub epoch: Option<u64>,
     /// Time after which a bundle is stale, as configured.
     pub expires: Option<String>,
-    /// What bundles may leave out: `last`, or paths of bundles and receipts.
+    /// Content that bundles may leave out: `last`, or paths of bundles and receipts.
     pub bases: Vec<String>,
     /// Keys that sign.
     pub sign: Vec<PathBuf>,
     /// Passphrase of all keys.
     pub passphrase: Option<Secret>,
-    /// What must hold before anything leaves.
+    /// Conditions that must hold before anything leaves.
     pub release: Release,
     /// Filters, where a selector has none of its own.
     pub filters: Filters,
-    /// What to do with an index of which a filter removes entries.
+    /// Treatment of an index of which a filter removes entries.
     pub index: IndexMode,
     /// Whether to fetch layers that are marked as non-distributable.
     pub foreign: bool,
@@ -66,7 +66,7 @@ pub struct Export {
     pub at: At,
 }
 
-/// What must hold before anything leaves.
+/// Conditions that must hold before anything leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Release {
     /// Number of signatures that the bundle must have.
@@ -76,11 +76,7 @@ pub struct Release {
 }
 
 /// Reads a table.
-pub(in crate::cli::network::config) fn read(
-    name: &str,
-    table: tables::Export,
-    reading: &Reading<'_>,
-) -> Result<Export, Fault> {
+pub fn read(name: &str, table: tables::Export, reading: &Reading<'_>) -> Result<Export, Fault> {
     let place = reading.place(table.storage.as_ref(), table.dir.as_ref())?;
     let artifacts = artifacts::read(table.artifacts.unwrap_or_default(), reading)?;
     if artifacts == Artifacts::default() {

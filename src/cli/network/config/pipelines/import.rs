@@ -35,7 +35,7 @@ pub struct Import {
     pub dir: PathBuf,
     /// Whether the source's host stays in the names.
     pub keep_host: bool,
-    /// What to do with tags that name something else at the destination.
+    /// Treatment of tags that name something else at the destination.
     pub tag_conflict: TagConflict,
     /// Whether failures of the destination are recorded, and the other artifacts go on.
     pub keep_going: bool,
@@ -65,11 +65,7 @@ pub struct Receipt {
 }
 
 /// Reads a table.
-pub(in crate::cli::network::config) fn read(
-    name: &str,
-    table: tables::Import,
-    reading: &Reading<'_>,
-) -> Result<Import, Fault> {
+pub fn read(name: &str, table: tables::Import, reading: &Reading<'_>) -> Result<Import, Fault> {
     let place = reading.place(table.storage.as_ref(), table.dir.as_ref())?;
     let Some(to) = table.to else {
         return Err(reading.wrong("expected to, found none", "add to = \"HOST/PREFIX\" or \"oci:DIR\""));
@@ -110,6 +106,7 @@ pub(in crate::cli::network::config) fn read(
             Conflict::Fail => TagConflict::Fail,
             Conflict::Keep => TagConflict::Keep,
             Conflict::Move => TagConflict::Move,
+            Conflict::Advance => TagConflict::Advance,
         },
         keep_going: table.keep_going.unwrap_or_default(),
         delete_source,

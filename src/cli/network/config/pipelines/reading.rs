@@ -29,7 +29,7 @@ impl fmt::Display for Place {
 }
 
 /// A table that is being read: its name for messages, and where it is.
-pub(in crate::cli::network::config) struct Reading<'a> {
+pub struct Reading<'a> {
     /// Names the table in messages.
     pub subject: String,
     /// The file.

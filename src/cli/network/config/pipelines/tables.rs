@@ -19,7 +19,7 @@ use crate::toml_file::spelling::{Table, Word};
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
-    /// What to take: selectors, or tables with their keys, or lists by images_in.
+    /// Artifacts to take: selectors, or tables with their keys, or lists by images_in.
     #[schemars(with = "Option<Vec<Taken>>")]
     pub artifacts: Option<Vec<Spanned<Taken>>>,
     /// Name of the storage table of the container that the bundle goes to.
@@ -40,19 +40,19 @@ pub struct Export {
     /// Time after which the bundle is stale: 35d.
     #[schemars(with = "Option<String>")]
     pub expires: Option<Spanned<String>>,
-    /// What the bundle may leave out: last, bundles and receipts.
+    /// Content that the bundle may leave out: last, bundles and receipts.
     pub base: Option<Words>,
     /// Private keys that sign: PEM files, or pkcs11:….
     pub sign: Option<Words>,
     /// Passphrase of all keys.
     pub passphrase: Option<secret::Source>,
-    /// What must hold before anything leaves.
+    /// Conditions that must hold before anything leaves.
     #[schemars(with = "Option<Release>")]
     pub release: Option<Spanned<Table<Release>>>,
     /// Platforms of an index to take: OS/ARCH or OS/ARCH/VARIANT.
     #[schemars(with = "Option<Vec<String>>")]
     pub platforms: Option<Spanned<Vec<String>>>,
-    /// What to do with an index of which platforms removes entries.
+    /// Treatment of an index of which platforms removes entries.
     #[schemars(with = "Option<Index>")]
     pub index: Option<Word<Index>>,
     /// Referrers to take: all, none, or artifact types.
@@ -127,7 +127,7 @@ pub struct Artifact {
     pub images_in: Option<PathBuf>,
 }
 
-/// What must hold before anything leaves.
+/// Conditions that must hold before anything leaves.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
@@ -137,7 +137,7 @@ pub struct Release {
     pub repositories: Option<Vec<String>>,
 }
 
-/// What to do with an index of which a filter removes entries.
+/// Treatment of an index of which a filter removes entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Index {
@@ -170,7 +170,7 @@ pub struct Import {
     pub map: Option<Spanned<Words>>,
     /// Whether the source's host stays in the names.
     pub keep_host: Option<bool>,
-    /// What to do with tags that name something else at the destination.
+    /// Treatment of tags that name something else at the destination.
     #[schemars(with = "Option<Conflict>")]
     pub tag_conflict: Option<Word<Conflict>>,
     /// Whether failures of the destination are recorded, and the other artifacts go on.
@@ -187,7 +187,7 @@ pub struct Import {
     pub receipt: Option<Spanned<Table<Receipt>>>,
 }
 
-/// What to do with tags that name something else.
+/// Treatment of tags that name something else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Conflict {
@@ -198,6 +198,8 @@ pub enum Conflict {
     Keep,
     /// Move the tag.
     Move,
+    /// Move the tag if it names what imports of the bundle's channel set it to.
+    Advance,
 }
 
 /// Receipts.

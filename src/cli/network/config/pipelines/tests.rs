@@ -51,7 +51,7 @@ fn t3_all_keys_of_an_export() {
         volume_size = "64MiB"
         overwrite = true
         allow_partial = true
-        artifacts = [ "quay.io/a/b:1", { ref = "docker.io/library/*", semver = "^2", latest = 3, exclude = ["*-rc*"] },
+        artifacts = [ "quay.io/a/b:1", { ref = "quay.io/apps/*", semver = "^2", latest = 3, exclude = ["*-rc*"] },
                       { ref = "file:small.gguf", as = "localhost/models/small:q4" }, { images_in = "list.yaml" } ]
         "#,
     )
@@ -62,7 +62,7 @@ fn t3_all_keys_of_an_export() {
         selectors,
         [
             "quay.io/a/b:1",
-            "docker.io/library/*,semver=^2,latest=3,exclude=*-rc*",
+            "quay.io/apps/*,semver=^2,latest=3,exclude=*-rc*",
             "file:/etc/x/small.gguf,as=localhost/models/small:q4"
         ]
     );
