@@ -142,7 +142,10 @@ const SCREENS: &[Screen] = &[
     (
         "pipeline",
         None,
-        ["packmule pipeline set export.monthly dir=/media/usb artifacts=alpine:3.20", "packmule pipeline run monthly"],
+        [
+            "packmule pipeline set import.dark dir=/media/usb to=registry.example/mirror",
+            "packmule pipeline run monthly",
+        ],
     ),
     ("runs", None, ["packmule runs list --top 10", "packmule runs show 20260131-120000-0a1b2c3d"]),
     ("schema", None, ["packmule schema config", "packmule schema trust"]),
