@@ -103,6 +103,12 @@ pub trait Source: Send + Sync {
     /// Returns the document with a digest, with its bytes hashed and parsed.
     fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error>;
 
+    /// Returns the document that `reference` names now: in one request, if the place can.
+    fn named(&self, reference: &Reference) -> Result<Document, Error> {
+        let descriptor = self.resolve(reference)?;
+        self.document(&reference.repository, &descriptor)
+    }
+
     /// Returns the content of a blob from its first byte. Not checked: consumers wrap it in
     /// [`crate::content::checked::Checked`]. The reader may resume internally; its errors are made
     /// by [`Error::into_io`].
@@ -111,6 +117,12 @@ pub trait Source: Send + Sync {
     /// Returns whether the blob exists, by HEAD or a lookup; used before work begins. For a missing
     /// blob a place may return an error of [`Kind::Absent`] instead, which says why it is missing.
     fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error>;
+
+    /// Returns the size in bytes of a blob of which only the digest is known, or `None` if there is no such
+    /// blob or the place does not tell sizes.
+    fn blob_size(&self, _repository: &Repository, _digest: Digest) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
 
     /// Returns the position of a blob or document in the cheapest order of access, if several are
     /// read together; `None` for one that is read alone.
@@ -237,6 +249,10 @@ pub trait Holdings: Send + Sync {
     fn artifacts(&self) -> Result<Vec<Artifact>, Error>;
     /// Returns the size in bytes of a blob or document, or `None` if the place does not hold it.
     fn size(&self, repository: &Repository, digest: Digest) -> Result<Option<u64>, Error>;
+    /// Returns whether sizes are told at once, without asking another machine.
+    fn is_quick(&self) -> bool {
+        true
+    }
     /// Returns about how many bytes of memory a reader of this blob holds.
     fn memory(&self, _repository: &Repository, _digest: Digest) -> u64 {
         0

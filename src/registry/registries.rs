@@ -109,6 +109,14 @@ impl Source for Registries {
         self.ask(repository, |registry| registry.document(repository, descriptor))
     }
 
+    fn named(&self, reference: &Reference) -> Result<Document, Error> {
+        self.ask(&reference.repository, |registry| registry.named(reference))
+    }
+
+    fn blob_size(&self, repository: &Repository, digest: Digest) -> Result<Option<u64>, Error> {
+        self.ask(repository, |registry| registry.blob_size(repository, digest))
+    }
+
     fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error> {
         Ok(Box::new(self.ask(repository, |registry| registry.whole_blob(repository, descriptor))?))
     }

@@ -18,11 +18,11 @@ use tokio::task::JoinHandle;
 
 use super::index::{Held, Index};
 use crate::content::Error;
-use crate::content::checked::Checked;
+use crate::content::checked::{Checked, read_some};
 use crate::oci::{Descriptor, Digest};
 
 /// Number of bytes that are read at once.
-const CHUNK: u64 = 128 << 10;
+const CHUNK: usize = 256 << 10;
 
 /// A blob to read.
 pub(super) struct Blob {
@@ -162,12 +162,19 @@ type Step = (io::Result<Bytes>, Option<Open>);
 
 /// Reads until a chunk is full. An empty chunk is the end.
 fn step(mut open: Open) -> Step {
-    let mut chunk = Vec::with_capacity(usize::try_from(CHUNK).unwrap_or_default());
-    let read = open.with_dependent_mut(|_, reader| reader.by_ref().take(CHUNK).read_to_end(&mut chunk));
-    match read {
-        Ok(_) => (Ok(Bytes::from(chunk)), Some(open)),
-        Err(error) => (Err(error), None),
+    let size = usize::try_from(open.borrow_owner().held.size).unwrap_or(usize::MAX);
+    // One byte more than a small blob has, to see its end.
+    let mut chunk = vec![0; CHUNK.min(size.saturating_add(1))];
+    let mut filled = 0;
+    while filled < chunk.len() {
+        match open.with_dependent_mut(|_, reader| read_some(reader, &mut chunk[filled..])) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) => return (Err(error), None),
+        }
     }
+    chunk.truncate(filled);
+    (Ok(Bytes::from(chunk)), Some(open))
 }
 
 /// Opens a blob, whole or in segments, and reads its first chunk. Blocks.

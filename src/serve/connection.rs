@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::limits::{IDLE, LEAST, STALL};
 
@@ -36,6 +36,8 @@ pub(super) struct Timed<S> {
     stream: S,
     patience: Patience,
     idle: Pin<Box<Sleep>>,
+    // When a byte last went in either direction. The timer is only moved when it ends.
+    last: Instant,
     // Set while the client keeps the server waiting: the deadline, and the bytes taken until it was
     // set.
     stalled: Option<(Pin<Box<Sleep>>, u64)>,
@@ -65,12 +67,28 @@ impl Drop for Answering {
 
 impl<S> Timed<S> {
     pub(super) fn new(stream: S, patience: Patience, busy: Busy) -> Self {
-        Self { stream, patience, idle: Box::pin(sleep(patience.idle)), stalled: None, written: 0, busy }
+        let (idle, last) = (Box::pin(sleep(patience.idle)), Instant::now());
+        Self { stream, patience, idle, last, stalled: None, written: 0, busy }
     }
 
     fn moved(&mut self) {
-        let idle = self.patience.idle;
-        self.idle.set(sleep(idle));
+        self.last = Instant::now();
+    }
+
+    /// Waits until no byte went in either direction for too long.
+    fn is_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.idle.as_mut().poll(context));
+            // A client that waits for its turn is not idle.
+            if self.busy.0.load(Ordering::Relaxed) > 0 {
+                self.moved();
+            }
+            let due = self.last + self.patience.idle;
+            if due <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.idle.as_mut().reset(due);
+        }
     }
 
     /// Counts what the client took.
@@ -101,12 +119,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
             self.moved();
             return Poll::Ready(result);
         }
-        ready!(self.idle.as_mut().poll(context));
-        // A client that waits for its turn is not idle.
-        while self.busy.0.load(Ordering::Relaxed) > 0 {
-            self.moved();
-            ready!(self.idle.as_mut().poll(context));
-        }
+        ready!(self.is_idle(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing was sent or received for too long")))
     }
 }

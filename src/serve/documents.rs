@@ -11,9 +11,9 @@ use crate::oci::{Descriptor, Digest, Document};
 
 impl Index {
     /// Returns a manifest that was read before, if the repository has it. Does not block on
-    /// reading, except of a directory entry.
+    /// reading, except of a directory entry; `None` if a place would have to ask another machine.
     pub(super) fn kept(&self, served: &Served, digest: Digest) -> Option<Arc<Document>> {
-        let document = self.documents.get(&digest)?;
+        let document = self.documents.get(&digest).filter(|_| self.is_quick(served))?;
         self.find(served, digest).ok()??;
         Some(document)
     }

@@ -204,6 +204,14 @@ impl Index {
         Ok(None)
     }
 
+    /// Returns whether all places of a repository say at once what they hold.
+    pub(super) fn is_quick(&self, served: &Served) -> bool {
+        served.at.iter().all(|(place, _)| {
+            let place = self.places.get(*place).and_then(|place| place.source.holdings());
+            place.is_none_or(|holdings| holdings.is_quick())
+        })
+    }
+
     /// Returns the referrers of `subject` in a repository, from every place, in order of their
     /// digests. May block.
     pub(super) fn referrers(&self, served: &Served, subject: Digest) -> Result<Vec<Descriptor>, Error> {

@@ -6,16 +6,18 @@ use std::time::Duration;
 pub(super) const CONNECTIONS: usize = 1000;
 /// Memory in bytes for blobs that are read at once; others wait for their turn. One that needs more
 /// is read alone.
-pub(super) const READING: u64 = 128 << 20;
+pub(super) const READING: u64 = 64 << 20;
 /// Smallest amount of it that is counted.
 pub(super) const UNIT: u64 = 64 << 10;
 /// Memory in bytes for each of these blobs besides its reader: chunks, and what the connection holds.
-pub(super) const SENDING: u64 = 512 << 10;
+pub(super) const SENDING: u64 = 1 << 20;
 /// Maximum number of threads that read.
 pub(super) const READERS: usize = 32;
-/// Maximum number of threads that wait for an upstream.
-pub(super) const PULLING: usize = 32;
-/// Maximum number of requests that wait for an upstream; others are told to try again.
+/// Maximum number of threads that wait for upstreams.
+pub(super) const PULLING: usize = 64;
+/// Maximum number of threads that wait for one upstream, so that one that hangs leaves some for others.
+pub(super) const PULLING_FROM_ONE: usize = 16;
+/// Maximum number of requests that wait for one upstream; others are told to try again.
 pub(super) const PULLS: usize = 512;
 /// Maximum size in bytes of a request's line and headers.
 pub(super) const HEAD: usize = 32 << 10;

@@ -57,12 +57,19 @@ impl Asked<'_> {
     /// to the client.
     async fn pulling<T: Send + 'static>(
         &self,
+        covered: &Covered,
         ask: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let _waits = self.pulling.waiting.try_acquire().map_err(|_| Refusal::crowded())?;
-        let Ok(thread) = Arc::clone(&self.pulling.threads).acquire_owned().await else { return Err(Refusal::failed()) };
+        let turns = self.pulling.host(covered.upstream.host());
+        let _waits = turns.waiting.try_acquire().map_err(|_| Refusal::crowded())?;
+        // First the turn among those of this upstream: whoever waits for that takes no thread from others.
+        let (Ok(turn), Ok(thread)) =
+            (turns.threads.acquire_owned().await, Arc::clone(&self.pulling.threads).acquire_owned().await)
+        else {
+            return Err(Refusal::failed());
+        };
         let asked = self.handle.spawn_blocking(move || {
-            let _thread = thread;
+            let _thread = (turn, thread);
             ask()
         });
         match asked.await {
@@ -91,7 +98,8 @@ impl Asked<'_> {
     async fn all_tags(&self, pulls: Arc<dyn Pulls>, name: &str, covered: Covered) -> Result<Reply, Refusal> {
         let held = self.index.repository(name, self.query.ns.as_deref());
         let held: BTreeSet<Tag> = held.into_iter().flat_map(|served| served.every_tag().cloned()).collect();
-        let pulled = self.pulling(move || pulls.tags(&covered)).await;
+        let asked = covered.clone();
+        let pulled = self.pulling(&covered, move || pulls.tags(&asked)).await;
         // Without the upstream, what is held is still there.
         let pulled = if held.is_empty() { pulled? } else { pulled.unwrap_or_default() };
         let mut all = held;
@@ -115,6 +123,7 @@ impl Asked<'_> {
         subject: Digest,
     ) -> Result<Reply, Refusal> {
         let (index, ns, at) = (Arc::clone(self.index), self.query.ns.clone(), name.to_owned());
+        let asked = covered.clone();
         let both = move || {
             let mut all: Vec<Arc<Document>> = Vec::new();
             if let Some(served) = index.repository(&at, ns.as_deref()) {
@@ -122,7 +131,7 @@ impl Asked<'_> {
                     all.extend(index.document(served, one.digest)?);
                 }
             }
-            match pulls.referrers(&covered, subject) {
+            match pulls.referrers(&asked, subject) {
                 Ok(pulled) => all.extend(pulled),
                 Err(error) if all.is_empty() => return Err(error),
                 Err(_) => {}
@@ -131,7 +140,7 @@ impl Asked<'_> {
             all.dedup_by_key(|document| document.digest());
             Ok(all)
         };
-        let documents = self.pulling(both).await?;
+        let documents = self.pulling(&covered, both).await?;
         let (entries, next) = one_page(&documents, &self.query.types, self.query.after);
         Ok(self.referring(name, subject, &entries, next))
     }
@@ -144,7 +153,7 @@ impl Asked<'_> {
         by: ByTagOrDigest,
     ) -> Result<Reply, Refusal> {
         let (asked, cache) = ((covered.clone(), by.clone()), Arc::clone(&pulls));
-        match self.pulling(move || cache.manifest(&asked.0, &asked.1)).await? {
+        match self.pulling(&covered, move || cache.manifest(&asked.0, &asked.1)).await? {
             Some(document) => Ok(self.document(&document)),
             None => {
                 let reference: &dyn std::fmt::Display = match &by {
@@ -169,8 +178,8 @@ impl Asked<'_> {
         digest: Digest,
     ) -> Result<Reply, Refusal> {
         let (cache, is_head) = (Arc::clone(&pulls), self.is_head);
-        let repository = covered.upstream.clone();
-        let found = self.pulling(move || cache.blob(&covered, digest, is_head)).await?;
+        let (repository, asked) = (covered.upstream.clone(), covered.clone());
+        let found = self.pulling(&covered, move || cache.blob(&asked, digest, is_head)).await?;
         let (size, arrival) = match found.ok_or_else(|| Refusal::blob_unknown(name, &digest))? {
             Pulled::Kept(source, size) => {
                 let spoiled = Box::new(move || pulls.spoiled(digest));

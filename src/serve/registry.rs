@@ -1,7 +1,7 @@
 //! Answers the requests of the distribution protocol from an [`Index`].
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
 
 use axum::http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, LINK, RANGE};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -12,11 +12,12 @@ use tokio::sync::Semaphore;
 use super::blobs::{self, Blob, Segment};
 use super::error::Refusal;
 use super::index::{Held, Index, Served};
-use super::limits::{ENTRIES, PULLING, PULLS, READING, REFERRERS, SENDING, UNIT};
+use super::limits::{ENTRIES, PULLING, PULLING_FROM_ONE, PULLS, READING, REFERRERS, SENDING, UNIT};
 use super::path::{ByTagOrDigest, Target};
 use super::query::{Query, encode};
 use super::range::{Part, part};
 use super::reply::{Content, Reply};
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::oci::media_type::OCI_INDEX;
 use crate::oci::{Descriptor, Digest, Document};
@@ -35,7 +36,7 @@ pub(super) struct Asked<'a> {
     pub handle: &'a Handle,
     /// Bounds the memory of blobs that are read at once.
     pub streams: &'a Arc<Semaphore>,
-    /// Bounds the requests that wait for an upstream.
+    /// Bounds the requests that wait for upstreams.
     pub pulling: &'a Pulling,
     /// Receives errors of places.
     pub told: &'a (dyn Fn(Error) + Send + Sync),
@@ -43,8 +44,16 @@ pub(super) struct Asked<'a> {
     pub later: &'a (dyn Fn() -> Box<dyn Fn(Error) + Send> + Send + Sync),
 }
 
-/// Bounds the requests that wait for an upstream.
+/// Bounds the requests that wait for upstreams.
 pub(super) struct Pulling {
+    /// Those that have a thread.
+    pub threads: Arc<Semaphore>,
+    hosts: Mutex<HashMap<String, Turns>>,
+}
+
+/// Bounds the requests that wait for one upstream.
+#[derive(Clone)]
+pub(super) struct Turns {
     /// Those that wait, also for a thread.
     pub waiting: Arc<Semaphore>,
     /// Those that have a thread.
@@ -53,7 +62,22 @@ pub(super) struct Pulling {
 
 impl Default for Pulling {
     fn default() -> Self {
-        Self { waiting: Arc::new(Semaphore::new(PULLS)), threads: Arc::new(Semaphore::new(PULLING)) }
+        Self { threads: Arc::new(Semaphore::new(PULLING)), hosts: Mutex::default() }
+    }
+}
+
+impl Pulling {
+    /// Returns the bounds of one upstream; there are as many as rules have hosts.
+    pub(super) fn host(&self, host: &str) -> Turns {
+        let made = || Turns {
+            waiting: Arc::new(Semaphore::new(PULLS)),
+            threads: Arc::new(Semaphore::new(PULLING_FROM_ONE)),
+        };
+        let mut hosts = lock(&self.hosts);
+        match hosts.get(host) {
+            Some(turns) => turns.clone(),
+            None => hosts.entry(host.to_owned()).or_insert_with(made).clone(),
+        }
     }
 }
 
@@ -86,12 +110,16 @@ impl Asked<'_> {
         let work = move || index.repository(&name, ns.as_deref()).map(|served| read(&index, served));
         match self.handle.spawn_blocking(work).await {
             Ok(Some(Ok(found))) => Ok(found),
-            Ok(Some(Err(error))) => {
-                (self.told)(error);
-                Err(Refusal::failed())
-            }
+            Ok(Some(Err(error))) => Err(self.told_of(error)),
             Ok(None) | Err(_) => Err(Refusal::failed()),
         }
+    }
+
+    /// Tells the operator of an error, and returns what the client is told.
+    fn told_of(&self, error: Error) -> Refusal {
+        let is_elsewhere = matches!(error.class, Kind::Failed | Kind::Denied | Kind::Refused);
+        (self.told)(error);
+        if is_elsewhere { Refusal::upstream() } else { Refusal::failed() }
     }
 
     fn catalog(&self) -> Reply {
@@ -176,10 +204,7 @@ impl Asked<'_> {
         };
         match blobs::stream(self.handle, blob, segments, permit, Box::new(told)).await {
             Ok(stream) => Ok(reply.content(Content::Stream(Box::pin(stream)))),
-            Err(error) => {
-                (self.told)(error);
-                Err(Refusal::failed())
-            }
+            Err(error) => Err(self.told_of(error)),
         }
     }
 
@@ -348,9 +373,9 @@ mod tests {
     #[test]
     fn blobs_share_the_memory_for_reading() {
         let all = u32::try_from(READING / UNIT).unwrap();
-        assert_eq!(units(0), 8);
-        assert_eq!(units(1 << 20), 24, "85 stored ones of a bundle at once");
-        assert_eq!(units(1), 9, "rounded up");
+        assert_eq!(units(0), 16);
+        assert_eq!(units(1 << 20), 32, "32 stored ones of a bundle at once");
+        assert_eq!(units(1), 17, "rounded up");
         for large in [READING, u64::MAX] {
             assert_eq!(units(large), all, "alone, but never more than there is");
         }

@@ -32,6 +32,13 @@ impl Process {
         Self { child, stderr, host }
     }
 
+    /// Peak of its memory in bytes.
+    pub fn peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
+    }
+
     /// Sends a signal and returns the exit code and the rest of stderr.
     pub fn end(mut self, signal: &str) -> (Option<i32>, String) {
         let pid = self.child.id().to_string();
@@ -126,7 +133,8 @@ fn what_cannot_be_served_is_refused_before_the_port_is_taken() {
         ),
         (&["./b", "--listen", "127.0.0.1:0"], 2, "no trust given"),
         (&["oci:nowhere", "--listen", "127.0.0.1:0"], 20, "layout nowhere"),
-        (&["registry.example", "--listen", "127.0.0.1:0"], 2, "not served in this version"),
+        (&["127.0.0.1:1", "--listen", "127.0.0.1:0", "--retries", "0"], 20, "127.0.0.1:1"),
+        (&["Registry/", "--listen", "127.0.0.1:0"], 2, "HOST or HOST/PREFIX for a registry"),
         (&["oci:layout", "--listen", "192.0.2.1:5000", "--anonymous"], 22, "listen on 192.0.2.1:5000"),
         (&[], 2, "required"),
     ] {

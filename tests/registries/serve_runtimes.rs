@@ -46,37 +46,56 @@ impl Drop for Containerd {
 }
 
 /// A site with the bundle of `demo`, whose images can be unpacked.
-fn demo() -> Site {
+pub fn demo() -> Site {
     let site = Site::new();
     let (code, told) = site.run(&["demo", "d"]);
     assert_eq!(code, 0, "{told}");
     site
 }
 
-const BUNDLE: [&str; 5] = ["./d/usb/tide", "--key", "d/keys/anna.pub.pem", "--key", "d/keys/ben.pub.pem"];
+/// The bundle of [`demo`] as arguments.
+pub const BUNDLE: [&str; 5] = ["./d/usb/tide", "--key", "d/keys/anna.pub.pem", "--key", "d/keys/ben.pub.pem"];
+
+/// Pulls an image by podman or buildah into a store of its own. Returns the image's id, which is the
+/// digest of its config.
+pub fn engine(program: &str, name: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("policy.json"), r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).unwrap();
+    // podman wants the file that DOCKER_CONFIG promises.
+    std::fs::create_dir(dir.path().join("home")).unwrap();
+    std::fs::write(dir.path().join("home/config.json"), "{}").unwrap();
+    let store = ["--root", "store", "--runroot", "run", "--storage-driver", "vfs", "pull"];
+    let pull = [&store[..], &["--signature-policy", "policy.json", "--tls-verify=false", name]].concat();
+    says(program, &pull, dir.path()).trim().to_owned()
+}
+
+/// Whether an image of [`demo`] has this id.
+pub fn is_of_demo(site: &Site, id: &str) -> bool {
+    site.dir.path().join("d/source/blobs/sha256").join(id).exists()
+}
 
 #[test]
 fn podman_and_buildah_pull() {
     let site = demo();
-    for (variable, words) in [
-        ("PACKMULE_TEST_PODMAN", ["--root", "store", "--runroot", "run", "--storage-driver", "vfs", "pull"]),
-        ("PACKMULE_TEST_BUILDAH", ["--root", "store2", "--runroot", "run2", "--storage-driver", "vfs", "pull"]),
-    ] {
+    for variable in ["PACKMULE_TEST_PODMAN", "PACKMULE_TEST_BUILDAH"] {
         let Some(program) = address(variable) else { continue };
         let process = Process::start(&site, &BUNDLE);
-        let name = format!("{}/library/tide:1.4", process.host);
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("policy.json"), r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).unwrap();
-        // podman wants the file that DOCKER_CONFIG promises.
-        std::fs::create_dir(dir.path().join("home")).unwrap();
-        std::fs::write(dir.path().join("home/config.json"), "{}").unwrap();
-        let pull = [&words[..], &["--signature-policy", "policy.json", "--tls-verify=false", &name]].concat();
-        let id = says(&program, &pull, dir.path());
-        // The id of an image is the digest of its config.
-        let layout = site.dir.path().join("d/source/blobs/sha256").join(id.trim());
-        assert!(layout.exists(), "{variable}: {id}");
+        let id = engine(&program, &format!("{}/library/tide:1.4", process.host));
+        assert!(is_of_demo(&site, &id), "{variable}: {id}");
     }
 }
+
+/// Makes docker.io's mirror for containerd, in `hosts` below `dir`.
+pub fn mirror(dir: &Path, host: &str) {
+    let hosts = dir.join("hosts/docker.io");
+    std::fs::create_dir_all(&hosts).unwrap();
+    let host = format!("http://{host}");
+    let text = format!("server = \"{host}\"\n[host.\"{host}\"]\n  capabilities = [\"pull\", \"resolve\"]\n");
+    std::fs::write(hosts.join("hosts.toml"), text).unwrap();
+}
+
+/// Words of `ctr` that pull with the configuration of mirrors.
+pub const MIRRORED: [&str; 8] = ["-a", "s", "images", "pull", "--snapshotter", "native", "--hosts-dir", "hosts"];
 
 #[test]
 fn containerd_pulls_by_name_and_through_a_mirror() {
@@ -89,25 +108,17 @@ fn containerd_pulls_by_name_and_through_a_mirror() {
     let _running = Containerd::start(&containerd, dir.path());
     let name = format!("{}/library/tide:1.4", process.host);
     says(&ctr, &["-a", "s", "images", "pull", "--snapshotter", "native", "--plain-http", &name], dir.path());
-    let hosts = dir.path().join("hosts/docker.io");
-    std::fs::create_dir_all(&hosts).unwrap();
-    let host = format!("http://{}", process.host);
-    let text = format!("server = \"{host}\"\n[host.\"{host}\"]\n  capabilities = [\"pull\", \"resolve\"]\n");
-    std::fs::write(hosts.join("hosts.toml"), text).unwrap();
-    let mirrored = ["-a", "s", "images", "pull", "--snapshotter", "native", "--hosts-dir", "hosts"];
-    says(&ctr, &[&mirrored[..], &["docker.io/library/tide:1.4"]].concat(), dir.path());
+    mirror(dir.path(), &process.host);
+    says(&ctr, &[&MIRRORED[..], &["docker.io/library/tide:1.4"]].concat(), dir.path());
     let listed = says(&ctr, &["-a", "s", "images", "list"], dir.path());
     assert!(listed.contains(&name) && listed.contains("docker.io/library/tide:1.4"), "{listed}");
 }
 
-#[test]
-fn helm_pulls_a_chart() {
-    let Some(helm) = address("PACKMULE_TEST_HELM") else { return };
-    let site = Site::new();
-    let dir = tempfile::tempdir().unwrap();
-    says(&helm, &["create", "tide"], dir.path());
-    says(&helm, &["package", "tide"], dir.path());
-    let chart = Bytes(std::fs::read(dir.path().join("tide-0.1.0.tgz")).unwrap());
+/// Puts a chart that helm makes in `dir` into the site's layout, as `charts/tide:0.1.0`.
+pub fn chart(site: &Site, helm: &str, dir: &Path) -> Bytes {
+    says(helm, &["create", "tide"], dir);
+    says(helm, &["package", "tide"], dir);
+    let chart = Bytes(std::fs::read(dir.join("tide-0.1.0.tgz")).unwrap());
     let config = Bytes(br#"{"apiVersion":"v2","name":"tide","version":"0.1.0","type":"application"}"#.to_vec());
     let layout = Layout::create(&site.layout()).unwrap();
     let repository = Repository::exact("reg.example/charts/tide").unwrap();
@@ -124,11 +135,22 @@ fn helm_pulls_a_chart() {
     layout.put_manifest(&repository, &document).unwrap();
     layout.set_tag(&repository, &Tag::new("0.1.0").unwrap(), &document).unwrap();
     layout.finish().unwrap();
-    drop(layout);
+    chart
+}
+
+/// Pulls the chart `tide` of version 0.1.0 by helm.
+pub fn pull_chart(helm: &str, name: &str, dir: &Path) -> Vec<u8> {
+    let out = dir.join("out");
+    std::fs::create_dir_all(&out).unwrap();
+    says(helm, &["pull", &format!("oci://{name}"), "--version", "0.1.0", "--plain-http", "-d", "out"], dir);
+    std::fs::read(out.join("tide-0.1.0.tgz")).unwrap()
+}
+
+#[test]
+fn helm_pulls_a_chart() {
+    let Some(helm) = address("PACKMULE_TEST_HELM") else { return };
+    let (site, dir) = (Site::new(), tempfile::tempdir().unwrap());
+    let chart = chart(&site, &helm, dir.path());
     let process = Process::start(&site, &["oci:layout"]);
-    let name = format!("oci://{}/charts/tide", process.host);
-    let out = dir.path().join("out");
-    std::fs::create_dir(&out).unwrap();
-    says(&helm, &["pull", &name, "--version", "0.1.0", "--plain-http", "-d", "out"], dir.path());
-    assert!(std::fs::read(out.join("tide-0.1.0.tgz")).unwrap() == chart.0);
+    assert!(pull_chart(&helm, &format!("{}/charts/tide", process.host), dir.path()) == chart.0);
 }

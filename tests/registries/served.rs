@@ -184,6 +184,9 @@ pub fn route(maps: &[&str], keep_host: bool) -> Route {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the server said: {:?}", self.heard.failures.lock().unwrap());
+        }
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             assert!(thread.join().is_ok() || std::thread::panicking());

@@ -5,12 +5,15 @@
 //! content.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::spares::{Spare, Spares};
 use crate::bundle::Error;
 use crate::bundle::format::frame::{BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
 use crate::bundle::format::frame_check::{StoredCheck, open_packed};
-use crate::bundle::format::offsets::Offsets;
+use crate::bundle::format::offsets::{Offsets, Place};
 use crate::bundle::volumes::files::Files;
+use crate::oci::Digest;
 
 /// Number of raw blocks of a stored frame read at once. A job holds these 0.9 MiB.
 const READ_BLOCKS: usize = 7;
@@ -32,9 +35,9 @@ pub struct RandomReader<'a> {
     volumes: &'a Files,
     frames: Range<usize>,
     state: State,
+    // Blocks of a stored frame.
     buffer: Vec<u8>,
-    // Part of `buffer` (or of the packed frame's content) that was not returned yet.
-    ready: Range<usize>,
+    spares: Arc<Spares>,
     broken: Option<usize>,
 }
 
@@ -53,17 +56,27 @@ enum State {
         /// Position in `buffer` of the first byte that was read but not checked yet.
         unchecked: usize,
     },
-    /// The content of a packed frame is in `content`.
+    /// Within a packed frame.
     Packed {
-        /// Its decompressed bytes.
-        content: Vec<u8>,
+        /// Its content.
+        content: Spare,
+        /// Number of its bytes that were returned.
+        given: usize,
     },
 }
 
 impl<'a> RandomReader<'a> {
     /// Returns a reader of `frames`.
-    pub const fn new(offsets: &'a Offsets, volumes: &'a Files, frames: Range<usize>) -> Self {
-        Self { offsets, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0, broken: None }
+    pub fn new(offsets: &'a Offsets, volumes: &'a Files, frames: Range<usize>) -> Self {
+        let spares = Arc::default();
+        Self { offsets, volumes, frames, state: State::Between, buffer: Vec::new(), spares, broken: None }
+    }
+
+    /// Takes large buffers from `spares`.
+    #[must_use]
+    pub fn sparing(mut self, spares: &Arc<Spares>) -> Self {
+        self.spares = Arc::clone(spares);
+        self
     }
 
     /// Returns the frame that could not be read or failed its check.
@@ -82,14 +95,23 @@ impl<'a> RandomReader<'a> {
             self.state = State::Stored { frame, check, read: STORED_HEADER as u64, unchecked: 0 };
             return Ok(());
         };
-        // Below 17 MiB by the manifest's rules.
-        self.buffer.resize(usize::try_from(place.size).unwrap_or_default(), 0);
-        self.volumes.read_exact(place.volume, place.offset, &mut self.buffer)?;
-        let mut content = Vec::new();
-        open_packed(&self.buffer, digest, place.plain, || self.at(frame), &mut content)?;
-        self.ready = 0..content.len();
-        self.state = State::Packed { content };
+        let content = self.unpacked(frame, &place, digest)?;
+        // A stored frame's buffer is of no use here.
+        self.buffer = Vec::new();
+        self.state = State::Packed { content, given: 0 };
         Ok(())
+    }
+
+    /// Reads and unpacks a packed frame.
+    fn unpacked(&self, frame: usize, place: &Place, digest: Digest) -> Result<Spare, Error> {
+        // Below 17 MiB by the manifest's rules, both.
+        let [size, plain] = [place.size, place.plain].map(|bytes| usize::try_from(bytes).unwrap_or_default());
+        let mut packed = self.spares.take(size);
+        packed.bytes().resize(size, 0);
+        self.volumes.read_exact(place.volume, place.offset, packed.bytes())?;
+        let mut content = self.spares.take(plain);
+        open_packed(&packed, digest, place.plain, || self.at(frame), content.bytes())?;
+        Ok(content)
     }
 
     /// Returns where the next block's content is in `buffer`, or `None` at the end of the frame.
@@ -138,7 +160,10 @@ impl<'a> RandomReader<'a> {
 impl Pieces for RandomReader<'_> {
     fn next_piece(&mut self) -> Result<&[u8], Error> {
         match self.advance() {
-            Ok(range) => Ok(&self.buffer[range]),
+            Ok(range) => Ok(match &self.state {
+                State::Packed { content, .. } => &content[range],
+                State::Between | State::Stored { .. } => &self.buffer[range],
+            }),
             Err(error) => {
                 self.broken = self.frames.start.checked_sub(1);
                 Err(error)
@@ -148,7 +173,7 @@ impl Pieces for RandomReader<'_> {
 }
 
 impl RandomReader<'_> {
-    /// Returns where the next piece is in `buffer`.
+    /// Returns where the next piece is in `buffer`, or in the content of a packed frame.
     fn advance(&mut self) -> Result<Range<usize>, Error> {
         loop {
             if matches!(self.state, State::Between) {
@@ -157,13 +182,16 @@ impl RandomReader<'_> {
                     Some(frame) => self.begin(frame)?,
                 }
             }
-            if !self.ready.is_empty() {
-                let ready = std::mem::replace(&mut self.ready, 0..0);
-                if let State::Packed { content } = std::mem::replace(&mut self.state, State::Between) {
-                    self.buffer = content;
-                    return Ok(ready);
+            if let State::Packed { content, given } = &mut self.state {
+                let from = *given;
+                let to = content.len().min(from + RAW_BLOCK);
+                if from < to {
+                    // In small pieces, so that whoever takes them needs little memory of its own.
+                    *given = to;
+                    return Ok(from..to);
                 }
-                unreachable!("only packed frames leave content ready");
+                self.state = State::Between;
+                continue;
             }
             if let Some(range) = self.stored_block()? {
                 return Ok(range);
@@ -172,19 +200,25 @@ impl RandomReader<'_> {
     }
 }
 
-/// Returns the whole content of some frames.
+/// Returns the whole content of some frames, in a buffer of `spares`.
 ///
 /// # Errors
 /// Those of [`Pieces::next_piece`].
-pub fn whole(offsets: &Offsets, volumes: &Files, frames: Range<usize>) -> Result<Vec<u8>, Error> {
-    let length = offsets.plain(frames.clone());
-    let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    let mut reader = RandomReader::new(offsets, volumes, frames);
+pub fn whole(offsets: &Offsets, volumes: &Files, frames: Range<usize>, spares: &Arc<Spares>) -> Result<Spare, Error> {
+    let mut reader = RandomReader::new(offsets, volumes, frames.clone()).sparing(spares);
+    if frames.len() == 1 {
+        let place = offsets.place(frames.start);
+        if let Some(digest) = place.packed {
+            return reader.unpacked(frames.start, &place, digest);
+        }
+    }
+    let length = offsets.plain(frames);
+    let mut content = spares.take(usize::try_from(length).unwrap_or_default());
     loop {
         let piece = reader.next_piece()?;
         if piece.is_empty() {
             return Ok(content);
         }
-        content.extend_from_slice(piece);
+        content.bytes().extend_from_slice(piece);
     }
 }

@@ -62,6 +62,12 @@ impl Trusted {
         })
     }
 
+    /// Keeps at most this many bytes of documents in memory from now on; others are read again when they
+    /// are asked for. For a reader that stays, and has a cache of its own.
+    pub fn keep_documents(&self, bytes: u64) {
+        self.cache.keep_documents(bytes);
+    }
+
     /// Returns the bundle id.
     pub const fn id(&self) -> Digest {
         self.id

@@ -13,19 +13,31 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::blob_cache::MAX_CACHED;
 use crate::bundle::Error;
+use crate::bundle::frames::limiter::Limiter;
+use crate::bundle::frames::spares::{Spare, Spares};
 
 /// Number of decompressed frames of small members that are kept; a walk in order needs this many.
 const KEPT_FRAMES: usize = 2;
+/// Number of frames of small members that are read at once; each takes up to twice its size meanwhile.
+const UNPACKING: usize = 1;
 
 /// A frame that one thread reads while others that want it wait.
-pub(super) type Slot = Arc<Mutex<Option<Arc<Vec<u8>>>>>;
+pub(super) type Slot = Arc<Mutex<Option<Arc<Spare>>>>;
 
 /// Cached frames and documents of one bundle.
-#[derive(Default)]
 pub(in crate::bundle) struct ReadCache {
     // Most recently used last.
     frames: Mutex<Vec<(usize, Slot)>>,
     documents: Mutex<Documents>,
+    unpacking: Limiter,
+    spares: Arc<Spares>,
+}
+
+impl Default for ReadCache {
+    fn default() -> Self {
+        let unpacking = Limiter::new(UNPACKING);
+        Self { frames: Mutex::default(), documents: Mutex::default(), unpacking, spares: Arc::default() }
+    }
 }
 
 /// Cached documents.
@@ -46,6 +58,21 @@ impl ReadCache {
     /// Returns the first error found in the headers and padding around the documents read so far.
     pub(in crate::bundle) fn amiss(&self) -> Option<Error> {
         lock(&self.documents).amiss.clone()
+    }
+
+    /// Reads a whole frame, when its turn comes.
+    pub(super) fn unpacking<T>(&self, read: impl FnOnce() -> T) -> T {
+        self.unpacking.pass(read)
+    }
+
+    /// Returns the buffers for frames.
+    pub(super) const fn spares(&self) -> &Arc<Spares> {
+        &self.spares
+    }
+
+    /// Keeps at most this many bytes of documents from now on.
+    pub(in crate::bundle) fn keep_documents(&self, bytes: u64) {
+        lock(&self.documents).room = bytes;
     }
 
     /// Locks the documents: others that want one of them wait.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::bundle::format::offsets::Place;
 use crate::bundle::format::tar::Tar;
 use crate::bundle::open::trusted::Trusted;
+use crate::bundle::source::shared::COPIED;
 use crate::content::{Catalog, Error, Holdings, Referrers, TagList};
 use crate::oci::{Artifact, Descriptor, Digest, Repository, Tag};
 
@@ -61,8 +62,12 @@ impl Holdings for Trusted {
         let Some(index) = self.blob_index(&digest).filter(|_| self.flat().is_none()) else { return 0 };
         let (offsets, member) = (self.offsets(), Tar::of_blob(index));
         let frames = offsets.unit_of(member).frames.clone().map(|frame| offsets.place(frame));
-        // A packed frame is held packed and unpacked, and what is handed on once more.
-        let held = |frame: Place| if frame.packed.is_some() { frame.size + 2 * frame.plain } else { STORED };
+        if self.is_shared(index) {
+            let size = self.manifest().blobs[index].size;
+            return if size <= COPIED { size } else { frames.map(|frame| frame.plain).sum() };
+        }
+        // A packed frame is held packed while it is unpacked.
+        let held = |frame: Place| if frame.packed.is_some() { frame.size + frame.plain } else { STORED };
         frames.map(held).max().unwrap_or_default()
     }
 }

@@ -75,6 +75,7 @@ impl Trusted {
         let (offsets, member) = (self.offsets(), Tar::of_blob(index));
         let unit = offsets.unit_of(member);
         let pieces = RandomReader::new(offsets, self.volumes(), unit.frames.clone());
+        let pieces = pieces.sparing(self.cache.spares());
         let cursor = Cursor::new(&offsets.tar, unit.members.start, false);
         Ok(Box::new(BlobReader::new(pieces, cursor, member)))
     }

@@ -70,7 +70,7 @@ impl Trusted {
             frames.start += 1;
         }
         let left = part.end - part.start;
-        let pieces = RandomReader::new(offsets, self.volumes(), frames);
+        let pieces = RandomReader::new(offsets, self.volumes(), frames).sparing(self.cache.spares());
         Part { pieces, skip, left, ready: Vec::new(), given: 0 }
     }
 }

@@ -14,19 +14,26 @@ use crate::bundle::format::offsets::Unit;
 use crate::bundle::format::tar::{Tar, padded};
 use crate::bundle::frames::members::{Blind, Cursor as Members};
 use crate::bundle::frames::random::whole;
+use crate::bundle::frames::spares::Spare;
 use crate::bundle::open::trusted::Trusted;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document};
 
-/// A blob's part of a frame.
-struct Part {
-    frame: Arc<Vec<u8>>,
-    range: Range<usize>,
+/// Largest blob that is copied out of its frame, so that a slow reader does not hold the whole frame.
+pub(super) const COPIED: u64 = 1 << 20;
+
+/// A blob's part of a frame, or a copy of it.
+enum Part {
+    Of(Arc<Spare>, Range<usize>),
+    Copy(Vec<u8>),
 }
 
 impl AsRef<[u8]> for Part {
     fn as_ref(&self) -> &[u8] {
-        &self.frame[self.range.clone()]
+        match self {
+            Self::Of(frame, range) => &frame[range.clone()],
+            Self::Copy(bytes) => bytes,
+        }
     }
 }
 
@@ -57,14 +64,19 @@ impl Trusted {
         let frame = match &*slot {
             Some(frame) => Arc::clone(frame),
             None => {
-                let frame = whole(self.offsets(), self.volumes(), unit.frames.clone())?;
+                let frame = self.cache.unpacking(|| self.whole_unit(unit))?;
                 self.compare_around(unit, &frame)?;
                 Arc::new(frame)
             }
         };
         *slot = Some(Arc::clone(&frame));
         let range = self.range_in(unit, index, frame.len())?;
-        Ok(Cursor::new(Part { frame, range }))
+        let is_small = range.len() as u64 <= COPIED;
+        Ok(Cursor::new(if is_small { Part::Copy(frame[range].to_vec()) } else { Part::Of(frame, range) }))
+    }
+
+    fn whole_unit(&self, unit: &Unit) -> Result<Spare, Error> {
+        whole(self.offsets(), self.volumes(), unit.frames.clone(), self.cache.spares())
     }
 
     /// Compares the headers and the padding of all members in the frames of a unit, so that content
@@ -115,7 +127,7 @@ impl Trusted {
         let volumes = offsets.volume_of(frames.start)..=offsets.volume_of(frames.end.saturating_sub(1));
         volumes.into_iter().try_for_each(|volume| self.fits(volume))?;
         documents.read += offsets.plain(frames.clone());
-        let content = whole(offsets, self.volumes(), unit.frames.clone())?;
+        let content = self.cache.unpacking(|| self.whole_unit(unit))?;
         if let Err(error) = self.compare_around(unit, &content) {
             documents.amiss.get_or_insert(error);
         }
@@ -242,7 +254,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let bundle = bundle(dir.path(), false);
         let unit = bundle.offsets().unit_of(Tar::of_blob(9)).clone();
-        let good = whole(bundle.offsets(), bundle.volumes(), unit.frames.clone()).unwrap();
+        let good = bundle.whole_unit(&unit).unwrap().to_vec();
         bundle.compare_around(&unit, &good).unwrap();
         let tar = &bundle.offsets().tar;
         let (member, from) = (Tar::of_blob(9), tar.start(unit.members.start));

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::base::fault::{Class, Fault, expects};
+use crate::bundle::format::manifest::Frame;
 use crate::bundle::frames::built::sum_of;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::volumes::files::Files;
@@ -48,7 +49,7 @@ pub fn read_back(place: Arc<dyn Volumes>, manifest: &Manifest, sums: &[u64], flo
     let bytes = manifest.volumes.iter().map(|volume| volume.size).sum();
     flow.event(Event::Stage { name: "reading back", bytes, items: manifest.volumes.len() as u64 });
     // Below 17 MiB by the manifest's rules.
-    let largest = manifest.frames.iter().map(|frame| frame.stored_size()).max().unwrap_or_default();
+    let largest = manifest.frames.iter().map(Frame::stored_size).max().unwrap_or_default();
     let (next, found) = (AtomicUsize::new(0), Mutex::new(None::<(usize, Error)>));
     let work = || {
         let mut buffer = vec![0; usize::try_from(largest).unwrap_or_default()];

@@ -71,6 +71,8 @@ struct Reach {
 
 impl Reader {
     fn document(&mut self, source: &dyn Source, artifact: &Artifact, descriptor: &Descriptor) -> Option<Document> {
+        // A page is not worth requests to another machine.
+        source.holdings().filter(|holdings| holdings.is_quick())?;
         self.left = self.left.checked_sub(1)?;
         // One that is missing or damaged is not described; whoever pulls it gets the error.
         source.document(&artifact.repository, descriptor).ok()

@@ -1,4 +1,4 @@
-//! Serve: layouts and trusted bundles as one read-only registry.
+//! Serve: trusted bundles, layouts and other registries as one read-only registry.
 //!
 //! Names are those that an import would give. What cannot be served as one registry, such as a tag
 //! with two digests, is refused before the server is bound.
@@ -8,6 +8,7 @@ mod contents;
 mod newer;
 mod offered;
 mod page;
+mod registry_view;
 mod wanted;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub use self::cache::{Cache, Health, Setup, Sources, Synced, What};
 pub use self::newer::{Directories, Watched, WatchedLayout, newest};
 pub use self::offered::{Bundled, Offered};
 use self::page::SitePage;
+pub use self::registry_view::{Part, RegistryView, WatchedRegistry};
 pub use self::wanted::{Wanted, WantedFile};
 use crate::base::fault::{Class, Fault, differs, expects};
 use crate::content::router::Place;
@@ -163,6 +165,7 @@ fn tend(flow: &Flow, cache: &Arc<Cache>, ended: &AtomicBool) {
         std::thread::sleep(Duration::from_millis(100));
     }
     cache.wanted().iter().for_each(|wanted| wanted.save(flow));
+    cache.settle();
 }
 
 /// Returns the index and the page of everything offered.

@@ -1,5 +1,5 @@
 //! Looks for a newer bundle of a channel in the directories that bundles are served from, and for new
-//! names in layouts.
+//! names in layouts and registries.
 //!
 //! A bundle is taken when its files have stopped changing, all of them are there, its signatures
 //! and its place in the channel are accepted, and every byte of it was checked.
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::offered::{Bundled, Offered};
+use super::registry_view::WatchedRegistry;
 use crate::base::fault::Fault;
 use crate::bundle::{Manifest, Untrusted};
 use crate::flow::Flow;
@@ -54,6 +55,7 @@ pub struct Directories {
     offered: Vec<Offered>,
     watched: Vec<(Watched, Listings)>,
     layouts: Vec<WatchedLayout>,
+    registries: Vec<WatchedRegistry>,
 }
 
 /// Files of a directory: name, size, time of the last change.
@@ -70,12 +72,20 @@ struct Listings {
 impl Directories {
     /// Watches directories and layouts. `offered` is everything that is served now.
     pub fn new(offered: Vec<Offered>, watched: Vec<Watched>, layouts: Vec<WatchedLayout>) -> Self {
-        Self { offered, watched: watched.into_iter().map(|one| (one, Listings::default())).collect(), layouts }
+        let watched = watched.into_iter().map(|one| (one, Listings::default())).collect();
+        Self { offered, watched, layouts, registries: Vec::new() }
     }
 
-    /// Returns whether there is a directory to look at.
+    /// Watches registries, too.
+    #[must_use]
+    pub fn with_registries(mut self, registries: Vec<WatchedRegistry>) -> Self {
+        self.registries = registries;
+        self
+    }
+
+    /// Returns whether there is nothing to look at.
     pub const fn is_empty(&self) -> bool {
-        self.watched.is_empty() && self.layouts.is_empty()
+        self.watched.is_empty() && self.layouts.is_empty() && self.registries.is_empty()
     }
 
     /// Returns what to serve from now on, checked, or `None` if nothing changed. Takes two looks at
@@ -94,6 +104,12 @@ impl Directories {
         for layout in &mut self.layouts {
             if let Some(source) = layout.look(flow)? {
                 self.offered[layout.place].source = Arc::new(source);
+                is_new = true;
+            }
+        }
+        for registry in &mut self.registries {
+            if let Some(view) = registry.look(flow)? {
+                self.offered[registry.place()].source = view;
                 is_new = true;
             }
         }

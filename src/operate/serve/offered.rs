@@ -11,6 +11,10 @@ use crate::operate::report_data::{self, Sight};
 use crate::report::ServedBundle;
 use crate::signing::Policy;
 
+/// Maximum number of bytes of documents that a served bundle keeps in memory; the server keeps those
+/// that were asked for last, too.
+const DOCUMENTS: u64 = 8 << 20;
+
 /// A place to serve.
 #[derive(Clone)]
 pub struct Offered {
@@ -48,6 +52,7 @@ impl Bundled<'_> {
             }
             check(&bundle, &flow.quiet(), true).map_err(|refusal| refusal.fault)?;
         }
+        bundle.keep_documents(DOCUMENTS);
         let manifest = bundle.manifest();
         let now = flow.clock().unix();
         let served = ServedBundle {

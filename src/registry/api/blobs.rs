@@ -69,6 +69,36 @@ impl Registry {
         }
     }
 
+    /// Returns the size of a blob, using HEAD, or GET of its first byte if HEAD fails or states none;
+    /// `None` if there is no such blob, or if no size is stated.
+    pub fn blob_size(&self, repository: &Repository, digest: Digest) -> Result<Option<u64>, Error> {
+        let subject = format!("blob {digest} of {}", repository.path());
+        let url = self.at(repository, &format!("blobs/{digest}"))?;
+        let call = Call::new(Method::HEAD, url.clone(), Scopes::pull(repository), &subject);
+        if let Some(response) = self.head(&call)? {
+            if response.status() == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            // Servers that do not know the length say 0, too.
+            let size = length(response.headers()).filter(|size| *size > 0 && coding(response.headers()).is_none());
+            if size.is_some() {
+                return Ok(size);
+            }
+        }
+        let call = Call::new(Method::GET, url, Scopes::pull(repository), &subject).header(RANGE, "bytes=0-0");
+        let response = self.open(&call)?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            // A blob without bytes has no first one.
+            StatusCode::RANGE_NOT_SATISFIABLE => Ok(Some(0)),
+            StatusCode::PARTIAL_CONTENT => Ok(content_range(response.headers()).map(|(_, size)| size)),
+            status if status.is_success() => {
+                Ok(length(response.headers()).filter(|_| coding(response.headers()).is_none()))
+            }
+            _ => Err(self.refusal(&answer_of(self, response, &subject)?, &subject)),
+        }
+    }
+
     /// Streams the bytes `start..end` of the blob; `None` if a part was requested and the server
     /// does not send parts.
     pub fn part(

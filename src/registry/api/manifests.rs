@@ -62,6 +62,17 @@ pub(in crate::registry) struct Fetched {
     pub raw: Bytes,
     /// Strong `ETag`, if the registry sent one.
     pub etag: Option<HeaderValue>,
+    /// Digest that the registry states.
+    stated: Option<Digest>,
+}
+
+/// Returns the name of what a reference pins or names.
+fn name_of(reference: &Reference) -> String {
+    match (&reference.digest, &reference.tag) {
+        (Some(digest), _) => digest.to_string(),
+        (None, Some(tag)) => tag.to_string(),
+        (None, None) => "latest".to_owned(),
+    }
 }
 
 impl Registry {
@@ -133,27 +144,40 @@ impl Registry {
                 .help("the manifest is damaged in the registry or in transit: push it there again"));
         }
         let (media_type, etag) = (shown_type(&answer), exact_etag(&answer.headers));
-        Ok(Some(Fetched { media_type, digest: found, raw: answer.body, etag }))
+        let stated = digest(&answer.headers);
+        Ok(Some(Fetched { media_type, digest: found, raw: answer.body, etag, stated }))
     }
 
     /// Returns the descriptor that a reference names now, whatever its type.
     pub fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
-        let repository = &reference.repository;
-        let name = match (&reference.digest, &reference.tag) {
-            (Some(digest), _) => digest.to_string(),
-            (None, Some(tag)) => tag.to_string(),
-            (None, None) => "latest".to_owned(),
-        };
-        let found = self.look(repository, &name, &Scopes::pull(repository))?.ok_or_else(|| {
-            self.http
-                .error(Kind::Absent, format_args!("{} not found", escape(&reference.to_string())))
-                .help("check the name; a registry may hide what the login has no access to")
-        })?;
+        let (repository, name) = (&reference.repository, name_of(reference));
+        let found = self.look(repository, &name, &Scopes::pull(repository))?;
+        let found = found.ok_or_else(|| self.not_found(reference))?;
         if reference.digest.is_some_and(|wanted| wanted != found.digest) {
             let what = format_args!("{name}: answered with digest {}", found.digest);
             return Err(self.http.error(Kind::Mismatch, what));
         }
         Ok(found)
+    }
+
+    fn not_found(&self, reference: &Reference) -> Error {
+        self.http
+            .error(Kind::Absent, format_args!("{} not found", escape(&reference.to_string())))
+            .help("check the name; a registry may hide what the login has no access to")
+    }
+
+    /// Fetches the document that a reference names now, in one request.
+    pub fn named(&self, reference: &Reference) -> Result<Document, Error> {
+        let (repository, name) = (&reference.repository, name_of(reference));
+        let fetched = self.fetch(repository, &name, &Scopes::pull(repository))?;
+        let Fetched { media_type, digest, raw, stated, .. } = fetched.ok_or_else(|| self.not_found(reference))?;
+        let wrong = |what: String| self.http.error(Kind::Mismatch, format_args!("{}: {what}", repository.path()));
+        // A digest that was asked for is compared already; one of another algorithm proves nothing.
+        let stated = stated.filter(|_| reference.digest.is_none());
+        if let Some(stated) = stated.filter(|stated| stated.algorithm() == digest.algorithm() && *stated != digest) {
+            return Err(wrong(format!("{name}: stated digest {stated}, content has {digest}")));
+        }
+        Document::with_digest(&media_type, digest, raw.as_ref()).map_err(|error| wrong(escape(&error.to_string())))
     }
 
     /// Fetches the document with the digest of `descriptor`.

@@ -1,6 +1,7 @@
 //! `serve` beside distribution 3 and docker-registry 2.8 on the same content: manifest requests a
 //! second, throughput of a large blob for one and for 16 clients, waiting times under 200 clients,
-//! start-up and memory; and the cache's first byte beside a direct pull.
+//! start-up and memory; and the cache's first byte beside a direct pull from an upstream that is some
+//! milliseconds away, as upstreams are.
 //!
 //! `PACKMULE_BENCH_SERVE_MIB` sets the size of the large blob (2048).
 
@@ -10,7 +11,7 @@ use crate::corpus::layout::{Kind, Layout};
 use crate::services::{Services, registry};
 use crate::shell::{self, Failed};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 const PERIOD: Duration = Duration::from_secs(3);
 /// Number of images pulled through the cache.
 const PULLS: usize = 30;
+/// Time that a byte takes from or to a distant upstream.
+const DISTANCE: Duration = Duration::from_millis(10);
 
 /// Content that is asked for.
 struct Content {
@@ -27,6 +30,8 @@ struct Content {
     manifest: String,
     blob: String,
     bytes: u64,
+    /// Layers of the small images.
+    small: Vec<String>,
 }
 
 /// Results of one server.
@@ -158,6 +163,48 @@ fn peak(pid: u32) -> Result<f64, Failed> {
     kib.map(|kib| kib / 1024.0).ok_or_else(|| Failed::new("bench: no VmHWM"))
 }
 
+/// Returns the address of a server that is `host`, [`DISTANCE`] away in each direction. Its threads end
+/// with the process.
+fn distant(host: &str) -> Result<String, Failed> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (address, host) = (listener.local_addr()?.to_string(), host.to_owned());
+    std::thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let Ok(far) = TcpStream::connect(&host) else { continue };
+            let ways = [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))];
+            for (from, to) in ways {
+                if let (Ok(from), Ok(to)) = (from, to) {
+                    std::thread::spawn(move || delayed(from, to));
+                }
+            }
+        }
+    });
+    Ok(address)
+}
+
+/// Passes bytes on, each after [`DISTANCE`].
+fn delayed(mut from: TcpStream, mut to: TcpStream) {
+    drop(to.set_nodelay(true));
+    let (sender, pieces) = std::sync::mpsc::channel::<(Instant, Vec<u8>)>();
+    let writer = std::thread::spawn(move || {
+        for (due, piece) in pieces {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if to.write_all(&piece).is_err() {
+                break;
+            }
+        }
+        drop(to.shutdown(std::net::Shutdown::Write));
+    });
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if sender.send((Instant::now() + DISTANCE, buffer[..count].to_vec())).is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    drop(writer.join());
+}
+
 impl Bench {
     /// Starts `packmule serve`.
     fn serving(&self, args: &[&str]) -> Result<Serving, Failed> {
@@ -203,14 +250,22 @@ impl Bench {
         let image = |layer: &serde_json::Value| serde_json::json!({"schemaVersion": 2, "mediaType": manifest, "config": config, "layers": [layer]});
         let top = layout.document(manifest, &image(&layer))?;
         layout.publish("bench/big", Some("1"), &top, Kind("image"), None);
+        let text = |value: &serde_json::Value| value["digest"].as_str().unwrap_or_default().to_owned();
+        let mut smalls = Vec::new();
         for number in 0..PULLS {
             let small = layout.bytes(kind, format!("layer {number}").repeat(1000).as_bytes())?;
             let document = layout.document(manifest, &image(&small))?;
             layout.publish(&format!("bench/p{number}"), Some("1"), &document, Kind("image"), None);
+            smalls.push(text(&small));
         }
         layout.finish()?;
-        let text = |value: &serde_json::Value| value["digest"].as_str().unwrap_or_default().to_owned();
-        let content = Content { name: "bench/big".into(), manifest: text(&top), blob: text(&layer), bytes: mib << 20 };
+        let content = Content {
+            name: "bench/big".into(),
+            manifest: text(&top),
+            blob: text(&layer),
+            bytes: mib << 20,
+            small: smalls,
+        };
         Ok((dir, content))
     }
 
@@ -229,7 +284,7 @@ impl Bench {
             let pid = running.pid().ok_or_else(|| Failed::new("bench: no process"))?;
             rows.push((name, measure(&host, &content, pid)?));
             if program == "registry" {
-                self.first_bytes(&host)?;
+                self.first_bytes(&host, &content)?;
             }
         }
         let serving = self.serving(&[&bundle, "--key", &public])?;
@@ -252,25 +307,55 @@ impl Bench {
         Ok(())
     }
 
-    /// Compares the first byte of a pull through an empty cache with that of a direct one.
-    fn first_bytes(&mut self, host: &str) -> Result<(), Failed> {
+    /// Compares the first byte of a pull through an empty cache with that of a direct one: from an upstream
+    /// on this machine, for information, and from a distant one.
+    fn first_bytes(&mut self, host: &str, content: &Content) -> Result<(), Failed> {
+        self.first_bytes_from("this machine", host, content)?;
+        let far = distant(host)?;
+        for (what, ratio) in self.first_bytes_from("10 ms away", &far, content)? {
+            self.at_most(&format!("cache: first byte of a {what} / direct"), ratio, 1.2);
+        }
+        Ok(())
+    }
+
+    /// Returns the ratio for manifests and for blobs.
+    fn first_bytes_from(
+        &self,
+        place: &str,
+        host: &str,
+        content: &Content,
+    ) -> Result<[(&'static str, f64); 2], Failed> {
         let rules = self.work.join("rules.toml");
         std::fs::write(&rules, format!("[rule.up]\nsource = \"{host}/*\"\ntarget = \"up/*\"\n"))?;
-        let (cache, rules) = (self.work.join("cache").display().to_string(), rules.display().to_string());
+        let dir = self.work.join("cache");
+        drop(std::fs::remove_dir_all(&dir));
+        let (cache, rules) = (dir.display().to_string(), rules.display().to_string());
         let serving = self.serving(&["--cache", &cache, "--config", &rules])?;
-        let pull = |address: &str, prefix: &str| -> Result<Vec<f64>, Failed> {
-            let mut client = Client::open(address)?;
-            (0..PULLS).map(|number| Ok(client.get(&format!("/v2/{prefix}bench/p{number}/manifests/1"))?.1)).collect()
-        };
         let median = |mut times: Vec<f64>| {
             times.sort_by(f64::total_cmp);
             times[times.len() / 2]
         };
+        let pull = |address: &str, prefix: &str| -> Result<[f64; 2], Failed> {
+            let mut client = Client::open(address)?;
+            let (mut manifests, mut blobs) = (Vec::new(), Vec::new());
+            for (number, blob) in content.small.iter().enumerate() {
+                manifests.push(client.get(&format!("/v2/{prefix}bench/p{number}/manifests/1"))?.1);
+                blobs.push(client.get(&format!("/v2/{prefix}bench/p{number}/blobs/{blob}"))?.1);
+            }
+            Ok([median(manifests), median(blobs)])
+        };
         pull(host, "")?;
-        let (direct, through) = (median(pull(host, "")?), median(pull(&serving.address, "up/")?));
-        println!("first byte of a manifest: direct {:.2} ms, through the cache {:.2} ms", direct * 1e3, through * 1e3);
-        self.at_most("cache: first byte / direct", through / direct, 1.2);
-        Ok(())
+        let (direct, through) = (pull(host, "")?, pull(&serving.address, "up/")?);
+        let mut ratios = [("manifest", 0.0), ("blob", 0.0)];
+        for (at, (what, ratio)) in ratios.iter_mut().enumerate() {
+            *ratio = through[at] / direct[at];
+            println!(
+                "first byte of a {what}, upstream {place}: direct {:.2} ms, through the cache {:.2} ms",
+                direct[at] * 1e3,
+                through[at] * 1e3
+            );
+        }
+        Ok(ratios)
     }
 
     /// Measures the start-up on a sparse bundle of 10 GiB.

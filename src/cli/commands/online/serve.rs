@@ -1,4 +1,4 @@
-//! `serve`: serves layouts and bundles as one read-only registry, and what rules cover as a cache.
+//! `serve`: serves bundles, layouts and other registries as one read-only registry, and what rules cover as a cache.
 
 use std::ffi::{OsStr, OsString};
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::rule::warnings;
-use crate::base::fault::{Class, Description, Fault, differs, expects};
+use crate::base::fault::{Class, Description, Fault, differs};
 use crate::cli::Session;
 use crate::cli::access_log::AccessLog;
 use crate::cli::args::carry::destination::{Naming, fit_for_layout};
@@ -26,7 +26,8 @@ use crate::decide::route::Place;
 use crate::layout::Layout;
 use crate::operate::freshness::Side;
 use crate::operate::serve::{
-    Bundled, Cache, Directories, Offered, Ready, Request, Setup, Sources, Watched, WatchedLayout, bind, newest,
+    Bundled, Cache, Directories, Offered, Part, Ready, RegistryView, Request, Setup, Sources, Watched, WatchedLayout,
+    WatchedRegistry, bind, newest,
 };
 use crate::serve::{Htpasswd, Log, Settings, Tls};
 
@@ -36,7 +37,8 @@ const MAX_FILE: u64 = 4 << 20;
 /// `serve BUNDLE|PLACE... [TRUST]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Place to serve: oci:DIR, or a bundle as /DIR/NAME, ./DIR/NAME, bundle:DIR/NAME or CONTAINER/NAME
+    /// Place to serve: oci:DIR, a registry as HOST or HOST/PREFIX, or a bundle as /DIR/NAME, ./DIR/NAME,
+    /// bundle:DIR/NAME or CONTAINER/NAME
     #[arg(required_unless_present_any = ["cache", "wanted_out"], value_name = "BUNDLE|PLACE")]
     places: Vec<OsString>,
     #[command(flatten)]
@@ -104,8 +106,9 @@ impl Args {
         let route = self.naming.route(Place::Bare, self.naming.maps_only(session)?);
         let trust = self.trust.read(Side::Look, session)?;
         let (mut offered, mut watched, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut registries = Vec::new();
         for (place, typed) in self.places.iter().enumerate() {
-            match open(typed, place, &trust, session)? {
+            match open(typed, place, &trust, &self.network, session)? {
                 Opened::Bundle(one, directory) => {
                     offered.push(one);
                     watched.extend(directory.map(|directory| *directory));
@@ -114,11 +117,16 @@ impl Args {
                     offered.push(one);
                     layouts.push(layout);
                 }
+                Opened::Registry(one, registry) => {
+                    offered.push(one);
+                    registries.push(registry);
+                }
             }
         }
         let cache = config.map(|config| self.cache(&config, session)).transpose()?;
         let request = Request { offered: offered.clone(), route, listen, settings, cache, log };
-        Ok((bind(&session.flow, request)?, Directories::new(offered, watched, layouts)))
+        let ready = bind(&session.flow, request)?;
+        Ok((ready, Directories::new(offered, watched, layouts).with_registries(registries)))
     }
 
     /// Reads the configuration, if there is something to do by rules.
@@ -215,15 +223,23 @@ enum Opened {
     /// A bundle, and its directory if that is one with bundles of a channel.
     Bundle(Offered, Option<Box<Watched>>),
     Layout(Offered, WatchedLayout),
+    Registry(Offered, WatchedRegistry),
 }
 
 /// Opens one place.
-fn open(typed: &OsStr, place: usize, trust: &Believed, session: &Session<'_>) -> Result<Opened, Fault> {
+fn open(
+    typed: &OsStr,
+    place: usize,
+    trust: &Believed,
+    network: &Network,
+    session: &Session<'_>,
+) -> Result<Opened, Fault> {
     let text = &*typed.to_string_lossy();
     if text.starts_with(['/', '.']) || text.starts_with("bundle:") || is_container(text) {
         return bundle(typed, place, trust, session);
     }
-    match Typed::parse(text).map_err(|fault| fault.help("write oci:DIR for a layout, ./DIR/NAME for a bundle"))? {
+    let help = "write oci:DIR for a layout, ./DIR/NAME for a bundle, HOST or HOST/PREFIX for a registry";
+    match Typed::parse(text).map_err(|fault| fault.help(help))? {
         Typed::Layout(dir) => {
             let layout = Layout::open(&session.path(&dir))?.in_flow(&session.flow);
             warn_of_names(&layout, &dir, None, session);
@@ -231,12 +247,16 @@ fn open(typed: &OsStr, place: usize, trust: &Believed, session: &Session<'_>) ->
             let name = format!("oci:{}", dir.display());
             Ok(Opened::Layout(Offered { name, source: Arc::new(layout), bundle: None }, watched))
         }
-        Typed::Registry { .. } => Err(Fault::new(
-            Class::Usage,
-            expects(format_args!("place {text}"), "oci:DIR or a bundle; registries are not served in this version"),
-        )
-        .help("copy it into a layout first: packmule copy SELECTOR --to oci:DIR")),
+        Typed::Registry { host, prefix } => registry(Part { host, prefix }, place, network, session),
     }
+}
+
+/// Lists the tags of a registry.
+fn registry(part: Part, place: usize, network: &Network, session: &Session<'_>) -> Result<Opened, Fault> {
+    let name = if part.prefix.is_empty() { part.host.clone() } else { format!("{}/{}", part.host, part.prefix) };
+    let view = RegistryView::open(&session.flow, Arc::from(network.source(session)?), &part)?;
+    let offered = Offered { name, source: Arc::clone(&view) as _, bundle: None };
+    Ok(Opened::Registry(offered, WatchedRegistry::new(place, part, view)))
 }
 
 fn bundle(typed: &OsStr, place: usize, trust: &Believed, session: &Session<'_>) -> Result<Opened, Fault> {

@@ -13,7 +13,7 @@ use crate::layout::{CacheLayout, Incoming};
 use crate::oci::{Descriptor, Digest, Repository};
 use crate::serve::{Arrival, Arriving};
 
-/// Maximum number of blobs that are fetched at once; others wait.
+/// Maximum number of blobs that are fetched from one host at once; others wait.
 const FETCHES: usize = 16;
 /// Number of bytes that are read at once.
 const PIECE: usize = 128 << 10;
@@ -34,11 +34,16 @@ enum Stage {
     Ended(Result<(), Error>),
 }
 
+/// Repository at the upstream, and blob.
+type Key = (Repository, Digest);
+
 /// Fetches of a cache.
 #[derive(Default)]
 pub(super) struct Fetches {
-    open: Mutex<HashMap<Digest, Arc<Fetch>>>,
-    busy: Mutex<usize>,
+    // By repository, too: an upstream that is slow or lies must not hold up the clients of another one.
+    open: Mutex<HashMap<Key, Arc<Fetch>>>,
+    // Number of blobs that are fetched, by host.
+    busy: Mutex<HashMap<String, usize>>,
     free: Condvar,
 }
 
@@ -74,12 +79,14 @@ impl Fetch {
 }
 
 /// A place among those that fetch.
-struct Slot<'a>(&'a Fetches);
+struct Slot<'a>(&'a Fetches, String);
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        *lock(&self.0.busy) -= 1;
-        self.0.free.notify_one();
+        if let Some(count) = lock(&self.0.busy).get_mut(&self.1) {
+            *count = count.saturating_sub(1);
+        }
+        self.0.free.notify_all();
     }
 }
 
@@ -87,7 +94,7 @@ impl Drop for Slot<'_> {
 struct Ending {
     fetches: Arc<Fetches>,
     fetch: Arc<Fetch>,
-    digest: Digest,
+    key: Key,
     result: Result<(), Error>,
 }
 
@@ -100,23 +107,24 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        lock(&self.fetches.open).remove(&self.digest);
+        lock(&self.fetches.open).remove(&self.key);
         let result = std::mem::replace(&mut self.result, Ok(()));
         self.fetch.set(Stage::Ended(result));
     }
 }
 
 impl Fetches {
-    fn slot(&self) -> Slot<'_> {
+    fn slot(&self, host: &str) -> Slot<'_> {
         let mut busy = lock(&self.busy);
-        while *busy >= FETCHES {
+        while busy.get(host).is_some_and(|count| *count >= FETCHES) {
             busy = self.free.wait(busy).unwrap_or_else(PoisonError::into_inner);
         }
-        *busy += 1;
-        Slot(self)
+        *busy.entry(host.to_owned()).or_default() += 1;
+        Slot(self, host.to_owned())
     }
 
-    /// Returns the fetch of a blob: the one that runs, or a new one. `heard` receives its result.
+    /// Returns the fetch of a blob: the one that runs, or a new one. `heard` receives its result. `None` if
+    /// the blob is kept meanwhile.
     pub(super) fn fetch(
         self: &Arc<Self>,
         (store, flow): (&Arc<CacheLayout>, &Flow),
@@ -124,23 +132,27 @@ impl Fetches {
         repository: &Repository,
         blob: &Descriptor,
         heard: impl FnOnce(&Result<(), Error>) + Send + 'static,
-    ) -> Result<Arc<Fetch>, Error> {
+    ) -> Result<Option<Arc<Fetch>>, Error> {
         let mut open = lock(&self.open);
-        if let Some(fetch) = open.get(&blob.digest) {
-            return Ok(Arc::clone(fetch));
+        let key = (repository.clone(), blob.digest);
+        if let Some(fetch) = open.get(&key) {
+            return Ok(Some(Arc::clone(fetch)));
+        }
+        // One that ended just now has kept it.
+        if store.size(blob.digest).is_some() {
+            return Ok(None);
         }
         let incoming = store.begin(blob.digest, blob.size)?;
         let (arriving, arrival) = Arriving::new(blob.digest, blob.size, incoming.reader()?);
         let fetch = Arc::new(Fetch { arrival, stage: Mutex::new(Stage::Asked), changed: Condvar::new() });
-        open.insert(blob.digest, Arc::clone(&fetch));
+        open.insert(key.clone(), Arc::clone(&fetch));
         drop(open);
         let unfinished = Err(Error::new(Kind::Failed, format!("blob {}: not fetched", blob.digest)));
-        let ending =
-            Ending { fetches: Arc::clone(self), fetch: Arc::clone(&fetch), digest: blob.digest, result: unfinished };
+        let ending = Ending { fetches: Arc::clone(self), fetch: Arc::clone(&fetch), key, result: unfinished };
         let (repository, blob, flow) = (repository.clone(), blob.clone(), flow.clone());
         // Without a thread, the ending is dropped with the closure.
         let work = move || {
-            let slot = ending.fetches.slot();
+            let slot = ending.fetches.slot(repository.host());
             let opened = || ending.fetch.set(Stage::Open);
             let result = fetched(&*source, (&repository, &blob), incoming, arriving, &flow, &opened);
             drop(slot);
@@ -148,7 +160,7 @@ impl Fetches {
             ending.end(result);
         };
         start_apart("cache", work).map_err(|error| Error::new(Kind::Io, error.to_string()))?;
-        Ok(fetch)
+        Ok(Some(fetch))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Cache;
+use super::keeper::Listed;
 use super::known::KeptTag;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
@@ -77,25 +78,44 @@ impl Cache {
     pub(super) fn look_up(&self, covered: &Covered, tag: &Tag) -> Result<Option<Arc<Document>>, Error> {
         let Some(source) = self.source(covered) else { return Ok(None) };
         let reference = Reference { repository: covered.upstream.clone(), tag: Some(tag.clone()), digest: None };
-        let resolved = source.resolve(&reference);
-        self.heard(covered, resolved.as_ref());
-        let digest = resolved?.digest;
-        let Some(document) = self.by_digest(covered, digest)? else { return Ok(None) };
         let known = lock(&self.known).tag(&covered.upstream, tag);
-        if known.is_none_or(|known| known.digest != digest)
-            && let Some(store) = &self.store
-        {
-            store.name(Some((&covered.upstream, tag)), &document)?;
+        // Whoever has the manifest already asks for its digest only; else one request gets all of it.
+        let document = if known.is_some_and(|known| self.document(known.digest).is_some()) {
+            let resolved = source.resolve(&reference);
+            self.heard(covered, resolved.as_ref());
+            self.by_digest(covered, resolved?.digest)?
+        } else {
+            let named = source.named(&reference);
+            self.heard(covered, named.as_ref());
+            self.admitted(covered, named?)?
+        };
+        let Some(document) = document else { return Ok(None) };
+        let digest = document.digest();
+        if known.is_none_or(|known| known.digest != digest) {
+            self.keep(Listed::Named(covered.upstream.clone(), tag.clone()), &document);
         }
         let next = Some(self.now() + self.rule(covered).refresh);
         lock(&self.known).set_tag(&covered.upstream, tag, KeptTag { digest, next });
         Ok(Some(document))
     }
 
+    /// Returns a manifest that was fetched, unless the rule leaves it out.
+    fn admitted(&self, covered: &Covered, document: Document) -> Result<Option<Arc<Document>>, Error> {
+        if !self.admits(covered, &document)? {
+            return Ok(None);
+        }
+        lock(&self.known).learn(Some(&covered.upstream), &document);
+        Ok(Some(Arc::new(document)))
+    }
+
     /// Returns the manifest with a digest, which is fetched if it is not kept.
     pub(super) fn by_digest(&self, covered: &Covered, digest: Digest) -> Result<Option<Arc<Document>>, Error> {
         if let Some(document) = self.document(digest) {
-            return Ok(self.admits(covered, &document)?.then_some(document));
+            if !self.admits(covered, &document)? {
+                return Ok(None);
+            }
+            lock(&self.known).learn(Some(&covered.upstream), &document);
+            return Ok(Some(document));
         }
         let Some(cache) = self.this.upgrade().filter(|_| self.source(covered).is_some()) else { return Ok(None) };
         let (asked, key) = (covered.clone(), (covered.rule, covered.upstream.clone(), digest));
@@ -107,24 +127,14 @@ impl Cache {
     }
 
     fn fetch_manifest(&self, covered: &Covered, digest: Digest) -> Result<Option<Arc<Document>>, Error> {
-        let (Some(source), Some(store)) = (self.source(covered), &self.store) else { return Ok(None) };
+        let Some(source) = self.source(covered) else { return Ok(None) };
         let reference = Reference { repository: covered.upstream.clone(), tag: None, digest: Some(digest) };
-        let fetched = source.resolve(&reference).and_then(|found| source.document(&covered.upstream, &found));
+        let fetched = source.named(&reference);
         self.heard(covered, fetched.as_ref());
-        let document = fetched?;
-        if !self.admits(covered, &document)? {
-            return Ok(None);
-        }
-        store.keep(&document)?;
-        let is_child = {
-            let mut known = lock(&self.known);
-            known.learn(&document);
-            known.children.contains(&digest)
-        };
-        if !is_child {
-            store.name(None, &document)?;
-        }
-        Ok(Some(Arc::new(document)))
+        let Some(document) = self.admitted(covered, fetched?)? else { return Ok(None) };
+        let is_child = lock(&self.known).children.contains(&digest);
+        self.keep(if is_child { Listed::Below } else { Listed::Bare }, &document);
+        Ok(Some(document))
     }
 
     /// Returns the tags that the upstream lists and the rule admits; those that are kept, if it does

@@ -3,13 +3,15 @@
 //!
 //! Names in the layout are those of the source, so that a changed rule finds its content again.
 //! `manifests` looks tags up and fetches manifests, `blobs` fetches blobs, each once however many
-//! clients ask; `filters` says what a rule admits; `sync` fetches without being asked. Only blobs that
-//! an admitted manifest names are fetched, with the size that it states.
+//! clients ask; `keeper` writes manifests to the disk; `filters` says what a rule admits; `sync` fetches
+//! without being asked. Only blobs that an admitted manifest of the repository names are fetched, with the
+//! size that it states.
 
 mod attached;
 mod blobs;
 mod filters;
 mod flights;
+mod keeper;
 mod known;
 mod manifests;
 mod sync;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 use self::blobs::{Fetch, Fetches};
 use self::flights::Flights;
+use self::keeper::{Keeper, Listed};
 use self::known::{KeptTag, Known};
 pub use self::sync::{Synced, What};
 use self::upstreams::Upstreams;
@@ -38,13 +41,14 @@ use crate::serve::{ByTagOrDigest, Covered, Pulled, Pulls};
 /// A manifest, if there is one that the rule admits.
 type Looked = Result<Option<Arc<Document>>, Error>;
 /// Digests of a list.
-type Listed = Result<Vec<Digest>, Error>;
+type Digests = Result<Vec<Digest>, Error>;
 
 /// A cache.
 pub struct Cache {
     rules: Rules,
     upstreams: Upstreams,
     store: Option<Arc<CacheLayout>>,
+    keeper: Option<Keeper>,
     // With it, nothing is fetched: what is missing is listed.
     wanted: Option<Arc<Wanted>>,
     flow: Flow,
@@ -52,7 +56,7 @@ pub struct Cache {
     tags: Arc<Flights<(Repository, Tag), Looked>>,
     manifests: Arc<Flights<(usize, Repository, Digest), Looked>>,
     lists: Arc<Flights<Repository, Result<Vec<Tag>, Error>>>,
-    referring: Arc<Flights<(Repository, Digest), Listed>>,
+    referring: Arc<Flights<(Repository, Digest), Digests>>,
     fetches: Arc<Fetches>,
     this: Weak<Self>,
 }
@@ -86,20 +90,24 @@ impl Cache {
             if let (Some(repository), Some(tag)) = (&name.repository, &name.tag) {
                 known.set_tag(repository, tag, KeptTag { digest: name.descriptor.digest, next: None });
             }
-            open.push(name.descriptor.digest);
+            open.push((name.repository, name.descriptor.digest));
         }
-        let mut met = std::collections::HashSet::new();
-        while let (Some(digest), Some(store)) = (open.pop(), &store) {
+        while let (Some((repository, digest)), Some(store)) = (open.pop(), &store) {
             // One that is gone or damaged is fetched again when it is asked for.
             let Ok(Some(document)) = store.document(digest) else { continue };
             flow.check()?;
-            known.learn(&document);
-            open.extend(document.manifests().iter().map(|child| child.digest).filter(|child| met.insert(*child)));
+            let below = known.learn(repository.as_ref(), &document);
+            open.extend(below.into_iter().map(|child| (repository.clone(), child)));
         }
+        let keeper = store.as_ref().map(|store| {
+            let flow = flow.clone();
+            Keeper::new(Arc::clone(store), Box::new(move |error| flow.warn(error.to_string())))
+        });
         Ok(Arc::new_cyclic(|this| Self {
             upstreams: Upstreams::new(sources, rules.all().len()),
             rules,
             store,
+            keeper,
             wanted,
             flow: flow.clone(),
             known: Mutex::new(known),
@@ -132,6 +140,11 @@ impl Cache {
         self.wanted.as_ref()
     }
 
+    /// Waits until everything that was fetched is on the disk.
+    pub fn settle(&self) {
+        self.keeper.iter().for_each(Keeper::settle);
+    }
+
     fn rule(&self, covered: &Covered) -> &Rule {
         &self.rules.all()[covered.rule]
     }
@@ -162,9 +175,12 @@ impl Cache {
         }
     }
 
+    /// Returns a manifest that is kept.
     fn document(&self, digest: Digest) -> Option<Arc<Document>> {
-        let read = self.store.as_ref()?.document(digest);
-        match read {
+        if let Some(fresh) = self.keeper.as_ref().and_then(|keeper| keeper.fresh(digest)) {
+            return Some(fresh);
+        }
+        match self.store.as_ref()?.document(digest) {
             Ok(found) => found.map(Arc::new),
             Err(error) => {
                 self.warn(error.to_string());
@@ -173,12 +189,21 @@ impl Cache {
         }
     }
 
-    /// Fetches a blob that an admitted manifest names, unless it is kept; `None` if no manifest names
-    /// it.
+    fn keep(&self, listed: Listed, document: &Arc<Document>) {
+        if let Some(keeper) = &self.keeper {
+            keeper.add(listed, document);
+        }
+    }
+
+    /// Returns the size of a blob that an admitted manifest of the repository names.
+    fn size(&self, covered: &Covered, digest: Digest) -> Option<u64> {
+        lock(&self.known).size(&covered.upstream, digest)
+    }
+
+    /// Fetches a blob that an admitted manifest names; `None` if no manifest names it, or if it is kept.
     fn fetch(&self, covered: &Covered, digest: Digest) -> Result<Option<Arc<Fetch>>, Error> {
-        let size = lock(&self.known).leaves.get(&digest).copied();
         let (Some(size), Some(source), Some(store), Some(cache)) =
-            (size, self.source(covered), &self.store, self.this.upgrade())
+            (self.size(covered, digest), self.source(covered), &self.store, self.this.upgrade())
         else {
             return Ok(None);
         };
@@ -190,7 +215,7 @@ impl Cache {
                 cache.warn(error.to_string());
             }
         };
-        self.fetches.fetch((store, &self.flow), source, &covered.upstream, &blob, heard).map(Some)
+        self.fetches.fetch((store, &self.flow), source, &covered.upstream, &blob, heard)
     }
 }
 
@@ -228,12 +253,15 @@ impl Pulls for Cache {
             return Ok(Some(Pulled::Kept(Arc::clone(store) as _, size)));
         }
         if is_head {
-            let size = lock(&self.known).leaves.get(&digest).copied();
-            let (Some(size), Some(source)) = (size, self.source(covered)) else { return Ok(None) };
+            let (Some(size), Some(source)) = (self.size(covered, digest), self.source(covered)) else {
+                return Ok(None);
+            };
             let blob = Descriptor::new("application/octet-stream", digest, size);
             return Ok(source.holds(&covered.upstream, &blob)?.then_some(Pulled::There(size)));
         }
-        let Some(fetch) = self.fetch(covered, digest)? else { return Ok(None) };
+        let Some(fetch) = self.fetch(covered, digest)? else {
+            return Ok(store.size(digest).map(|size| Pulled::Kept(Arc::clone(store) as _, size)));
+        };
         match fetch.begun() {
             Ok(arrival) => Ok(Some(Pulled::Coming(arrival))),
             Err(error) if error.class == crate::content::Kind::Absent => Ok(None),

@@ -79,6 +79,7 @@ impl Cache {
             tag: tag.clone(),
             what: self.sync_tag(covered, tag, is_dry).unwrap_or_else(What::Failed),
         })?);
+        self.settle();
         Ok(all)
     }
 
