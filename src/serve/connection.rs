@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 use super::limits::{IDLE, LEAST, STALL};
 
@@ -36,8 +36,9 @@ pub(super) struct Timed<S> {
     stream: S,
     patience: Patience,
     idle: Pin<Box<Sleep>>,
-    // When a byte last went in either direction. The timer is only moved when it ends.
-    last: Instant,
+    // Whether a byte went in either direction since the timer was set. Setting it again for every byte would
+    // cost more than the byte.
+    has_moved: bool,
     // Set while the client keeps the server waiting: the deadline, and the bytes taken until it was
     // set.
     stalled: Option<(Pin<Box<Sleep>>, u64)>,
@@ -67,27 +68,24 @@ impl Drop for Answering {
 
 impl<S> Timed<S> {
     pub(super) fn new(stream: S, patience: Patience, busy: Busy) -> Self {
-        let (idle, last) = (Box::pin(sleep(patience.idle)), Instant::now());
-        Self { stream, patience, idle, last, stalled: None, written: 0, busy }
+        let idle = Box::pin(sleep(patience.idle));
+        Self { stream, patience, idle, has_moved: false, stalled: None, written: 0, busy }
     }
 
     fn moved(&mut self) {
-        self.last = Instant::now();
+        self.has_moved = true;
     }
 
-    /// Waits until no byte went in either direction for too long.
+    /// Waits until no byte went in either direction for too long, which is at most twice the limit.
     fn is_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.idle.as_mut().poll(context));
             // A client that waits for its turn is not idle.
-            if self.busy.0.load(Ordering::Relaxed) > 0 {
-                self.moved();
-            }
-            let due = self.last + self.patience.idle;
-            if due <= Instant::now() {
+            if self.busy.0.load(Ordering::Relaxed) == 0 && !self.has_moved {
                 return Poll::Ready(());
             }
-            self.idle.as_mut().reset(due);
+            self.has_moved = false;
+            self.idle.set(sleep(self.patience.idle));
         }
     }
 

@@ -11,7 +11,7 @@ use super::cache::Cache;
 use super::pulls::Pulls;
 use crate::base::lock::lock;
 use crate::content::router::Place;
-use crate::content::{Error, Source};
+use crate::content::{Error, Holdings, Source};
 use crate::oci::{Artifact, Descriptor, Digest, Repository, Tag};
 
 /// Maximum number of blobs that are remembered as checked.
@@ -208,7 +208,7 @@ impl Index {
     pub(super) fn is_quick(&self, served: &Served) -> bool {
         served.at.iter().all(|(place, _)| {
             let place = self.places.get(*place).and_then(|place| place.source.holdings());
-            place.is_none_or(|holdings| holdings.is_quick())
+            place.is_none_or(Holdings::is_quick)
         })
     }
 

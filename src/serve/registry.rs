@@ -69,10 +69,8 @@ impl Default for Pulling {
 impl Pulling {
     /// Returns the bounds of one upstream; there are as many as rules have hosts.
     pub(super) fn host(&self, host: &str) -> Turns {
-        let made = || Turns {
-            waiting: Arc::new(Semaphore::new(PULLS)),
-            threads: Arc::new(Semaphore::new(PULLING_FROM_ONE)),
-        };
+        let made =
+            || Turns { waiting: Arc::new(Semaphore::new(PULLS)), threads: Arc::new(Semaphore::new(PULLING_FROM_ONE)) };
         let mut hosts = lock(&self.hosts);
         match hosts.get(host) {
             Some(turns) => turns.clone(),

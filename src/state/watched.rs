@@ -1,4 +1,4 @@
-//! What a watcher remembers of one pipeline: the bundles that it imported, by id and by name, and
+//! Memory of a watcher for one pipeline: the bundles that it imported, by id and by name, and
 //! those that it put aside (`spec/watch.md`).
 //!
 //! It lies on the watcher's own disk, so that the container needs no right to write. Decides nothing.
@@ -183,7 +183,7 @@ mod tests {
         let mut ledger = Ledger::new("p", "s", "t");
         let id = |number: usize| Digest::sha256(&number.to_le_bytes());
         for number in 0..MAX_IDS + 2 {
-            ledger.ids.insert(id(number), Moment::from_unix(number as i64).unwrap());
+            ledger.ids.insert(id(number), Moment::from_unix(i64::try_from(number).unwrap()).unwrap());
         }
         seat.store(&mut ledger).unwrap();
         assert_eq!(ledger.ids.len(), MAX_IDS);

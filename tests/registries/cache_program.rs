@@ -152,13 +152,13 @@ fn c12_the_size_of_a_cache_is_kept_by_the_program() {
     wait("room", || kept() == [1, 3]);
     pull(4);
     wait("room", || kept() == [3, 4]);
-    let size = |dir: &Path| std::fs::read_dir(dir).unwrap().map(|one| one.unwrap().metadata().unwrap().len()).sum();
-    let bytes: u64 = size(&site.dir.path().join("cache/blobs/sha256"));
+    let occupied = |dir: &Path| std::fs::read_dir(dir).unwrap().map(|one| one.unwrap().metadata().unwrap().len()).sum();
+    let bytes: u64 = occupied(&site.dir.path().join("cache/blobs/sha256"));
     assert!(bytes <= 1 << 20, "{bytes}");
     assert_eq!(process.end("-TERM").0, Some(143));
     // A smaller one removes what is too much at its start.
-    let process = Process::start(&site, &["--cache", "cache", "--cache-size", "500kB", "--config", "rules.toml"]);
+    let smaller = Process::start(&site, &["--cache", "cache", "--cache-size", "500kB", "--config", "rules.toml"]);
     assert_eq!(kept(), [4]);
-    drop(process);
+    drop(smaller);
     run(&site, &["serve", "--cache", "cache", "--cache-size", "much", "--config", "rules.toml"], 2);
 }

@@ -13,7 +13,8 @@ use super::serve_clients::Process;
 use super::served::{Site, put};
 use super::server::{Server, reply};
 
-const EVIL: &str = "<script>document.title='caught'</script><img src=x onerror=\"document.title='caught'\">'\"&\u{202e}";
+const EVIL: &str =
+    "<script>document.title='caught'</script><img src=x onerror=\"document.title='caught'\">'\"&\u{202e}";
 
 /// Opens an address in a browser; returns its document afterwards.
 fn chromium(program: &str, address: &str) -> String {
@@ -44,8 +45,7 @@ fn evil(layout: &Layout) {
     layout.put_manifest(&repository, &document).unwrap();
     let mut child = serde_json::to_value(document.descriptor()).unwrap();
     child["platform"] = serde_json::json!({"os": EVIL, "architecture": "x".repeat(300)});
-    let json =
-        serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [child]});
+    let json = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [child]});
     let index = Document::parse(media_type::OCI_INDEX, json.to_string().into_bytes()).unwrap();
     layout.put_manifest(&repository, &index).unwrap();
     layout.set_tag(&repository, &Tag::new("1").unwrap(), &document).unwrap();
@@ -110,7 +110,7 @@ fn c14_the_page_with_rules_and_hostile_names_is_text_in_a_browser() {
     assert_eq!(links, ["/healthz", "/metrics"]);
     let repositories = elements(&dom, "h3");
     for name in ["down", "asked", "org/app", "library/base", "plain"] {
-        assert!(repositories.iter().any(|one| *one == name), "{name}: {repositories:?}");
+        assert!(repositories.contains(&name), "{name}: {repositories:?}");
     }
     assert!(elements(&dom, "h2").iter().any(|one| one.contains("&lt;b&gt;oci&amp;'dir")), "{:?}", elements(&dom, "h2"));
     assert!(!dom.contains('\u{202e}'), "no text changes its direction");

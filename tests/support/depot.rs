@@ -11,11 +11,14 @@ use super::server::{Reply, Request, Server, reply};
 use super::shelf::{Image, MANIFEST};
 use super::world::{dir, sha256};
 
+/// Content by path: media type and bytes.
+pub type Store = Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>;
+
 /// A registry with repositories of their own, mounts, and checks of manifests; without a referrers
 /// API. It fails where `fails` says so.
 pub struct Depot {
     pub server: Server,
-    pub store: Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>,
+    pub store: Store,
 }
 
 /// May answer a request in place of the registry.
@@ -24,7 +27,7 @@ pub type Fails = Box<dyn Fn(&Request) -> Option<Reply> + Send + Sync>;
 impl Depot {
     /// Starts one that answers as `fails` says.
     pub fn start(fails: Fails) -> Self {
-        let store: Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>> = Arc::default();
+        let store: Store = Arc::default();
         let held = Arc::clone(&store);
         let server = Server::start(move |request, _| fails(request).unwrap_or_else(|| answer(&held, request)));
         Self { server, store }
@@ -63,7 +66,7 @@ impl Depot {
     }
 }
 
-fn answer(store: &Mutex<BTreeMap<String, (String, Vec<u8>)>>, request: &Request) -> Reply {
+fn answer(store: &Store, request: &Request) -> Reply {
     let mut store = store.lock().unwrap();
     let path = request.path.strip_prefix("/v2/").unwrap_or_default();
     let (path, query) = path.split_once('?').unwrap_or((path, ""));

@@ -1,4 +1,4 @@
-//! What operators are shown of a watcher: one entry a pipeline, replaced after every step. Locked
+//! State of a watcher for operators: one entry a pipeline, replaced after every step. Locked
 //! shortly, so that a reader never holds up the work.
 
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ pub(super) struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Arriving {
     pub name: String,
-    /// What is missing, or why the manifest cannot be read.
+    /// Files that are missing, or why the manifest cannot be read.
     pub why: String,
 }
 

@@ -6,7 +6,7 @@ use crate::bundle::format::manifest::Form;
 use crate::bundle::{Manifest, Name};
 use crate::oci::Digest;
 
-/// What a manifest says.
+/// Statements of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     /// The bundle's id.

@@ -26,7 +26,7 @@ pub(super) struct Candidate {
     files: BTreeMap<String, Object>,
 }
 
-/// What to do with a candidate before its manifest is known.
+/// Next step for a candidate before its manifest is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Triage {
     /// There is no manifest, or an empty one.

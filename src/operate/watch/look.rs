@@ -40,7 +40,7 @@ pub struct Looked {
     pub is_absent: bool,
 }
 
-/// What a look found.
+/// Result of a look.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Bundles to import, in this order.

@@ -42,7 +42,8 @@ fn manifest(name: &str, sequence: u64, sizes: &[u64]) -> Vec<u8> {
 
 /// Returns the files of a bundle.
 fn files(name: &str, sequence: u64, sizes: &[u64]) -> Vec<(String, Vec<u8>)> {
-    let volume = |(at, size): (usize, &u64)| (format!("{name}.{:04}.tar.zst", at + 1), vec![7; *size as usize]);
+    let volume =
+        |(at, size): (usize, &u64)| (format!("{name}.{:04}.tar.zst", at + 1), vec![7; usize::try_from(*size).unwrap()]);
     let head =
         [(format!("{name}.json"), manifest(name, sequence, sizes)), (format!("{name}.sig.json"), b"{}".to_vec())];
     sizes.iter().enumerate().map(volume).chain(head).collect()
@@ -99,7 +100,7 @@ impl Container for ReadOnly {
     }
 }
 
-/// What happens to imports, in order; then they succeed.
+/// Ends of imports, in order; later ones succeed.
 #[derive(Clone, Copy)]
 enum Next {
     Fails(Class),
@@ -447,7 +448,7 @@ fn t9_bundles_of_a_channel_go_in_their_order_and_release_those_that_waited_for_t
     }
     assert_eq!(setting.look(&mut place).0.imported, 4);
     assert_eq!(place.names(), ["d", "b", "a", "c"]);
-    // 102 came before 101, and lacks it.
+    // 102 came before 101, which is missing.
     write(&setting.container, &files("f", 102, &[3]));
     place.next.borrow_mut().push_back(Next::Fails(Class::Policy));
     assert_eq!(setting.look(&mut place).0.failed, 1);

@@ -98,7 +98,7 @@ impl<'a> Watcher<'a> {
             let now = self.flow.clock().elapsed();
             if free > now {
                 next[at] = free;
-                self.announce(pipeline, free - now);
+                self.announce(pipeline, free.saturating_sub(now));
                 continue;
             }
             if let Err(fault) = self.look(pipeline, site, &mut Vec::new())
@@ -112,7 +112,7 @@ impl<'a> Watcher<'a> {
             let now = self.flow.clock().elapsed();
             let free = self.pauses.get(&pipeline.source).map_or(Duration::ZERO, |(_, until)| *until);
             next[at] = (now + pipeline.interval).max(free);
-            self.announce(pipeline, next[at] - now);
+            self.announce(pipeline, next[at].saturating_sub(now));
         }
     }
 

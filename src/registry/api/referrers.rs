@@ -42,7 +42,7 @@ pub(in crate::registry) enum Fallback {
     /// Something other than an OCI index, so that it cannot list referrers; its media type.
     Other(String),
     /// A list of referrers.
-    List(Vec<Descriptor>, Fetched),
+    List(Vec<Descriptor>, Box<Fetched>),
 }
 
 impl Registry {
@@ -180,7 +180,7 @@ impl Registry {
         let list: List = serde_json::from_slice(&fetched.raw).map_err(|error| {
             self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string())))
         })?;
-        Ok(Fallback::List(self.entries(&title, list), fetched))
+        Ok(Fallback::List(self.entries(&title, list), Box::new(fetched)))
     }
 
     /// Returns the descriptors of a list. Warns of entries that are none.

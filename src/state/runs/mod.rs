@@ -60,7 +60,7 @@ pub struct Listing {
 /// A record as found on the disk.
 enum Found {
     Nothing,
-    Run(Run),
+    Run(Box<Run>),
     Damaged(String),
 }
 
@@ -112,7 +112,7 @@ impl Runs {
         let lock = self.lock(id)?;
         // Only now nobody changes the record.
         let mut run = match self.found(id) {
-            Found::Run(run) => run,
+            Found::Run(run) => *run,
             Found::Nothing => return Err(absent(id)),
             Found::Damaged(why) => return Err(damaged(id, &why)),
         };
@@ -137,7 +137,7 @@ impl Runs {
                 break;
             }
             match self.seen(&id) {
-                Found::Run(run) => listing.runs.push(run),
+                Found::Run(run) => listing.runs.push(*run),
                 Found::Damaged(why) => listing.damaged.push((id, why)),
                 // Another process deleted it.
                 Found::Nothing => {}
@@ -152,7 +152,7 @@ impl Runs {
     /// [`Class::Io`].
     pub fn newest(&self, pipeline: &str, is: impl Fn(&Run) -> bool) -> Result<Option<Run>, Fault> {
         let runs = self.ids()?.into_iter().filter_map(|id| match self.seen(&id) {
-            Found::Run(run) => Some(run),
+            Found::Run(run) => Some(*run),
             Found::Nothing | Found::Damaged(_) => None,
         });
         let mut own = runs.filter(|run| run.pipeline == pipeline);
@@ -166,7 +166,7 @@ impl Runs {
     pub fn show(&self, id: &Id) -> Result<Option<Run>, Fault> {
         match self.seen(id) {
             Found::Nothing => Ok(None),
-            Found::Run(run) => Ok(Some(run)),
+            Found::Run(run) => Ok(Some(*run)),
             Found::Damaged(why) => Err(damaged(id, &why)),
         }
     }
@@ -232,7 +232,7 @@ impl Runs {
         match read(&self.record(id), MAX_RECORD) {
             Ok(None) => Found::Nothing,
             Ok(Some(bytes)) => match Run::parse(&bytes).filter(|run| run.id == *id) {
-                Some(run) => Found::Run(run),
+                Some(run) => Found::Run(Box::new(run)),
                 None => Found::Damaged("expected the record of this run, found something else".to_owned()),
             },
             Err(error) => Found::Damaged(error.to_string()),
@@ -247,7 +247,10 @@ impl Runs {
         }
         // It may have ended between the two looks.
         match self.found(id) {
-            Found::Run(run) if run.state == State::Running => Found::Run(Run { state: State::Killed, ..run }),
+            Found::Run(mut run) if run.state == State::Running => {
+                run.state = State::Killed;
+                Found::Run(run)
+            }
             found => found,
         }
     }
@@ -293,7 +296,7 @@ impl Held {
     pub fn update(&mut self, change: impl FnOnce(&mut Run)) -> Result<(), Fault> {
         let Run { id, pipeline, kind, started, state, .. } = self.run.clone();
         change(&mut self.run);
-        self.run = Run { id, pipeline, kind, started, state, ..self.run.clone() };
+        self.run = Run { id, pipeline, kind, state, started, ..self.run.clone() };
         self.write()
     }
 

@@ -157,10 +157,8 @@ fn t8_the_id_of_a_run_stands_in_lines_reports_audit_logs_and_receipts() {
 #[test]
 fn t8_t12_t20_a_run_that_is_killed_at_any_step_goes_on() {
     let Some(strace) = var("PACKMULE_TEST_STRACE") else { return };
-    let tables = format!(
-        "{}{IMPORT}delete_source = true\n",
-        EXPORT.replace("base = \"last\"", "release = { signatures = 1 }").replace("file://ROOT/out", "file://ROOT/out")
-    );
+    let tables =
+        format!("{}{IMPORT}delete_source = true\n", EXPORT.replace("base = \"last\"", "release = { signatures = 1 }"));
     for (call, step) in [("fsync", 5), ("rename", 3), ("renameat2", 2), ("unlink", 2), ("unlinkat", 1)] {
         let mut nth = 1;
         loop {

@@ -29,8 +29,9 @@ impl Site {
         }
         let key = dir().join("k.pub.pem");
         let policy = format!(
-            "[key]\nk = {{ public = {key:?}, holder = \"desk\", role = \"release\" }}\n[no_channel]\nkeys = [\"k\"]\n[channel.apps]\nkeys = [\"k\"]\n\
-             require = {{ bundle = [\"sequence\"] }}\n"
+            "[key]\nk = {{ public = \"{}\", holder = \"desk\", role = \"release\" }}\n[no_channel]\nkeys = [\"k\"]\n[channel.apps]\nkeys = [\"k\"]\n\
+             require = {{ bundle = [\"sequence\"] }}\n",
+            key.display()
         );
         site.write("trust.toml", &policy);
         site.configure(tables);
@@ -82,7 +83,7 @@ impl Site {
     pub fn files(&self, folder: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.path(folder)).unwrap();
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.retain(|name| !name.ends_with(".lock"));
+        names.retain(|name| !name.contains(".lock"));
         names.sort();
         names
     }

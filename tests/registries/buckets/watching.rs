@@ -76,7 +76,7 @@ fn t9_a_look_at_1000_bundles_in_a_bucket_is_one_list_of_three_pages() {
         }
     });
     let endpoint = Some(format!("http://{}", proxy.host).parse().unwrap());
-    let watched: Arc<dyn Container> = Arc::new(net.open(s3::Settings { endpoint, ..settings }));
+    let container: Arc<dyn Container> = Arc::new(net.open(s3::Settings { endpoint, ..settings }));
     // In memory where there is such a place: the state is written durably after each import.
     let state = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let flow = super::super::container::flow().0;
@@ -89,7 +89,7 @@ fn t9_a_look_at_1000_bundles_in_a_bucket_is_one_list_of_three_pages() {
     }];
     let board = Board::new(&pipelines);
     let mut watcher = Watcher::new(&state, &board, &flow);
-    let mut site = Nowhere(watched, 0);
+    let mut site = Nowhere(container, 0);
     let first = watcher.look(&pipelines[0], &mut site, &mut Vec::new()).unwrap();
     assert_eq!(first, Looked { imported: BUNDLES, ..Looked::default() });
     asked.store(0, Ordering::SeqCst);

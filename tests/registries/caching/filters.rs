@@ -1,4 +1,4 @@
-//! What the filters of a rule admit, and active synchronization.
+//! Filters of rules, and active synchronization.
 
 use packmule::oci::{Descriptor, Document, media_type};
 use packmule::operate::serve::What;

@@ -62,8 +62,7 @@ fn c9_a_lie_about_a_digest_or_a_size_stays_with_the_upstream_that_told_it() {
     let (smaller, _) = one(&[of(400_000)], move |_| reply(200, &bytes[..400_000]));
     let (huge, _) = one(&[of(1 << 50)], |_| reply(200, "").with("Content-Length", (1_u64 << 50).to_string()));
     let (other, _) = one(&[of(400_001)], |_| reply(200, vec![0; 400_001]));
-    let (short, _) =
-        one(&[of(400_001)], |_| Reply { cut: Some(399_999), ..reply(200, vec![0; 400_001]) });
+    let (short, _) = one(&[of(400_001)], |_| Reply { cut: Some(399_999), ..reply(200, vec![0; 400_001]) });
     let evil = [&larger, &smaller, &huge, &other, &short];
     let mut rules = vec![rule("good", &format!("{}/*", honest.host()), "good/*")];
     rules.extend(evil.iter().enumerate().map(|(number, server)| {
@@ -140,8 +139,9 @@ fn endless(document: &Document) -> (String, Arc<AtomicU64>) {
                 let head = String::from_utf8_lossy(&head).into_owned();
                 if head.contains("/manifests/") {
                     let (kind, length) = (document.media_type(), document.size());
-                    let answer =
-                        format!("HTTP/1.1 200 X\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+                    let answer = format!(
+                        "HTTP/1.1 200 X\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+                    );
                     drop(stream.write_all(answer.as_bytes()).and_then(|()| stream.write_all(document.raw())));
                 } else if head.contains("/blobs/") {
                     drop(stream.write_all(b"HTTP/1.1 200 X\r\nConnection: close\r\n\r\n"));
@@ -184,9 +184,8 @@ fn c9_an_upstream_that_hangs_holds_up_nobody_else() {
     let (good, layer) = honest.image("org/app", &["1"], 400_001, 1);
     let bytes = layer.0.clone();
     // One byte each second, of the right content.
-    let (slow, _) = one(&[layer.descriptor()], move |_| {
-        Reply { drip: Some(Duration::from_secs(1)), ..reply(200, bytes.clone()) }
-    });
+    let (slow, _) =
+        one(&[layer.descriptor()], move |_| Reply { drip: Some(Duration::from_secs(1)), ..reply(200, bytes.clone()) });
     let rules = vec![
         rule("good", &format!("{}/*", honest.host()), "good/*"),
         rule("slow", &format!("{}/*", slow.host), "slow/*"),
@@ -218,8 +217,7 @@ fn private(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server
 /// Registries that know a login for `host`, as a machine's own configuration does, and for no other.
 fn knowing(host: &str) -> Arc<dyn Source> {
     let host = host.to_owned();
-    let credentials =
-        move |asked: &str, _: &str| Ok((asked == host).then(|| Credential::password("user", PASSWORD)));
+    let credentials = move |asked: &str, _: &str| Ok((asked == host).then(|| Credential::password("user", PASSWORD)));
     let settings =
         Network { retries: 0, retry_for: Duration::ZERO, credentials: Box::new(credentials), ..Network::default() };
     Arc::new(Registries::new(settings, flow()).unwrap())
@@ -229,9 +227,8 @@ fn knowing(host: &str) -> Arc<dyn Source> {
 fn c7_a_redirect_fishes_neither_a_login_nor_what_it_protects() {
     let secret = content(200_000, 9);
     let bytes = secret.0.clone();
-    let guarded = private(move |request| {
-        if request.path == "/v2/" { reply(200, "{}") } else { reply(200, bytes.clone()) }
-    });
+    let guarded =
+        private(move |request| if request.path == "/v2/" { reply(200, "{}") } else { reply(200, bytes.clone()) });
     let fisher = Server::start(|_, _| reply(404, "{}"));
     // An evil upstream that sends to the private one, for content that it knows the digest of.
     let to = format!("http://{}/v2/x/blobs/{}", guarded.host, secret.descriptor().digest);

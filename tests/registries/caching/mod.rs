@@ -92,7 +92,7 @@ fn is_manifest(answer: &Answer, document: &Document) {
     assert_eq!(answer.header("docker-content-digest"), Some(&*document.digest().to_string()));
 }
 
-/// What is asked for is an error, or breaks off before its last byte, perhaps before its first.
+/// Returns whether the answer is an error, or breaks off before its last byte, perhaps before its first.
 fn is_broken(server: &Running, target: &str, size: usize) {
     let raw = server.raw(format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
     if !raw.is_empty() {

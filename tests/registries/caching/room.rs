@@ -1,4 +1,4 @@
-//! What stays in a cache, and what makes room.
+//! The room of a cache: content that stays, and content that goes.
 
 use super::{Store, blob, files, is_manifest, open, start, wait};
 use crate::upstream::{Mood, Upstream, rule};

@@ -319,12 +319,7 @@ impl Bench {
     }
 
     /// Returns the ratio for manifests and for blobs.
-    fn first_bytes_from(
-        &self,
-        place: &str,
-        host: &str,
-        content: &Content,
-    ) -> Result<[(&'static str, f64); 2], Failed> {
+    fn first_bytes_from(&self, place: &str, host: &str, content: &Content) -> Result<[(&'static str, f64); 2], Failed> {
         let rules = self.work.join("rules.toml");
         std::fs::write(&rules, format!("[rule.up]\nsource = \"{host}/*\"\ntarget = \"up/*\"\n"))?;
         let dir = self.work.join("cache");

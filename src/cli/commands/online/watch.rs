@@ -138,9 +138,8 @@ fn serve_while(server: Option<&StatusServer>, flow: &Flow, work: impl FnOnce()) 
     };
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let served = start_one(scope, || {
-            let served = server.run(&|| is_over.load(Ordering::Relaxed));
-            if let Err(fault) = &served {
+        let pages = start_one(scope, || {
+            if let Err(fault) = &server.run(&|| is_over.load(Ordering::Relaxed)) {
                 // Imports go on without the page.
                 flow.warn(fault.what.clone());
             }
@@ -148,7 +147,7 @@ fn serve_while(server: Option<&StatusServer>, flow: &Flow, work: impl FnOnce()) 
         work();
         is_over.store(true, Ordering::Relaxed);
         // A panic there is counted where all panics are.
-        let _ = served.join();
+        let _ = pages.join();
         Ok(())
     })
 }

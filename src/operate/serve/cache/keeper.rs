@@ -16,7 +16,7 @@ use crate::oci::{Digest, Document, Repository, Tag};
 /// Maximum number of bytes of manifests that wait to be written; whoever adds more waits.
 const ROOM: u64 = 32 << 20;
 
-/// What a manifest is listed under.
+/// Entry of the list that a manifest gets.
 pub(super) enum Listed {
     Named(Repository, Tag),
     /// Without a name.
@@ -152,24 +152,24 @@ mod tests {
     #[test]
     fn what_was_added_is_there_at_once_and_on_the_disk_in_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let (store, _) = CacheLayout::open(dir.path(), None).unwrap();
-        let keeper = Keeper::new(Arc::clone(&store), Box::new(|error| panic!("{error}")));
+        let (opened, _) = CacheLayout::open(dir.path(), None).unwrap();
+        let keeper = Keeper::new(Arc::clone(&opened), Box::new(|error| panic!("{error}")));
         let (repository, tag) = (Repository::exact("reg.example/a").unwrap(), Tag::new("1").unwrap());
         let all: Vec<Arc<Document>> = (0..50).map(document).collect();
         for one in &all {
             keeper.add(Listed::Named(repository.clone(), tag.clone()), one);
-            assert!(keeper.fresh(one.digest()).is_some() || store.size(one.digest()).is_some());
+            assert!(keeper.fresh(one.digest()).is_some() || opened.size(one.digest()).is_some());
         }
         keeper.add(Listed::Bare, &all[0]);
         keeper.settle();
-        assert!(all.iter().all(|one| store.size(one.digest()).is_some() && keeper.fresh(one.digest()).is_none()));
+        assert!(all.iter().all(|one| opened.size(one.digest()).is_some() && keeper.fresh(one.digest()).is_none()));
         keeper.add(Listed::Below, &document(99));
-        drop((keeper, store));
-        let (store, names) = CacheLayout::open(dir.path(), None).unwrap();
+        drop((keeper, opened));
+        let (again, listed) = CacheLayout::open(dir.path(), None).unwrap();
         let named: Vec<Digest> =
-            names.iter().filter(|name| name.tag.is_some()).map(|name| name.descriptor.digest).collect();
+            listed.iter().filter(|name| name.tag.is_some()).map(|name| name.descriptor.digest).collect();
         assert_eq!(named, [all[49].digest()], "the last one has the name");
-        assert!(names.iter().any(|name| name.tag.is_none() && name.descriptor.digest == all[0].digest()));
-        assert!(store.size(document(99).digest()).is_some(), "written before the end");
+        assert!(listed.iter().any(|name| name.tag.is_none() && name.descriptor.digest == all[0].digest()));
+        assert!(again.size(document(99).digest()).is_some(), "written before the end");
     }
 }

@@ -86,12 +86,11 @@ mod tests {
         let blob = Digest::sha256(b"blob");
         let manifest = |size: u64| {
             let leaf = serde_json::json!({"mediaType": "a/b", "digest": blob, "size": size});
-            let json =
-                serde_json::json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": leaf, "layers": []});
+            let json = serde_json::json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": leaf, "layers": []});
             Document::parse(OCI_MANIFEST, json.to_string().into_bytes()).unwrap()
         };
-        let [good, evil, other] = ["good.example/a", "evil.example/a", "third.example/a"]
-            .map(|name| Repository::exact(name).unwrap());
+        let [good, evil, other] =
+            ["good.example/a", "evil.example/a", "third.example/a"].map(|name| Repository::exact(name).unwrap());
         let mut known = Known::default();
         known.learn(Some(&good), &manifest(4));
         known.learn(Some(&evil), &manifest(9));
