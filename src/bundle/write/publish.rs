@@ -121,7 +121,7 @@ pub fn forget_after(output: &Output, count: usize) -> Result<(), Error> {
 }
 
 /// Finishes a bundle: all files that `manifest` describes were put. `sums` are those of the frames as
-/// they were written ([`Built::sum`](crate::bundle::frames::built::Built::sum)); none for form flat.
+/// they were written; none for form flat.
 ///
 /// # Errors
 /// [`Class::Io`], those of read-back and signing, [`Class::Cancelled`] before the first final name.

@@ -7,7 +7,7 @@ use crate::cli::world::World;
 /// Variable in which Kubernetes gives the index of a pod of an Indexed Job, counted from 0.
 const INDEX: &str = "JOB_COMPLETION_INDEX";
 
-/// Parses `I/N`, counted from 1, or `job/N`, where the index comes from [`INDEX`].
+/// Parses `I/N`, counted from 1, or `job/N`, where the index comes from Kubernetes.
 ///
 /// # Errors
 /// Class usage.

@@ -118,7 +118,7 @@ pub struct Run {
     /// Path of the bundle that waits for signatures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign: Option<String>,
-    /// Warnings, at most [`MAX_WARNINGS`].
+    /// Warnings; their number is limited.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

@@ -30,6 +30,7 @@ pub struct Args {
     /// Receipts of imports; of several, later imports win
     #[arg(value_name = "RECEIPT", required = true)]
     receipts: Vec<PathBuf>,
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
     /// Registry to name instead of the receipts' destination, if the cluster knows it under another
     /// name: HOST[:PORT][/PREFIX]
     #[arg(long, value_name = "PLACE")]
