@@ -43,13 +43,45 @@ fn linked(scene: &mut Scene, path: &str) {
     );
 }
 
+/// Replaces the file by a link to it in a new folder.
+fn linked_into(scene: &mut Scene, path: &str, folder: &str) {
+    let file = scene.entries.iter().find(|entry| matches!(entry, Entry::File(name, _) if name == path)).cloned();
+    let Some(Entry::File(_, bytes)) = file else { return };
+    let inside = format!("{folder}/{path}");
+    scene.instead(
+        path,
+        &[
+            Entry::Directory(folder.to_owned()),
+            Entry::File(inside.clone(), bytes),
+            Entry::Link(path.to_owned(), inside),
+        ],
+    );
+}
+
 fn files(book: &mut Book) {
     for (path, word) in [(FILE, "policy"), ("1.pem", "key")] {
         let own = path.to_owned();
         let mut add = |end: &str, comment: &str, edit: &dyn Fn(&mut Scene)| {
             book.add(with(|scene| edit(scene)), &format!("S17-{word}-{end}"), "USAGE", comment);
         };
-        add("link", "a symbolic link in its place", &|scene| linked(scene, path));
+        for (bits, who) in [(0o664, "its group"), (0o646, "others")] {
+            add(&format!("link-mode-{bits:04o}"), &format!("a link to a file that {who} can write"), &|scene| {
+                linked(scene, path);
+                scene.entries.push(mode(&format!("real-{path}"), bits));
+            });
+        }
+        for (bits, who) in [(0o777, "all"), (0o775, "its group"), (0o757, "others")] {
+            add(&format!("link-folder-{bits:04o}"), &format!("a link into a folder that {who} can write"), &|scene| {
+                linked_into(scene, path, "open");
+                scene.entries.push(mode("open", bits));
+            });
+        }
+        add("link-to-itself", "a link to itself", &|scene| {
+            scene.instead(path, &[Entry::Link(own.clone(), own.clone())]);
+        });
+        add("link-to-nothing", "a link to what is not there", &|scene| {
+            scene.instead(path, &[Entry::Link(own.clone(), "nothing".to_owned())]);
+        });
         add("missing", "it is not there", &|scene| scene.instead(path, &[]));
         add("directory", "a directory in its place", &|scene| {
             scene.instead(path, &[Entry::Directory(own.clone())]);
@@ -63,6 +95,10 @@ fn files(book: &mut Book) {
                 scene.entries.push(mode(path, bits));
             });
         }
+        let followed = "a link that nobody else can have made";
+        book.add(with(|scene| linked(scene, path)), &format!("ok-{word}-link"), "PASS", followed);
+        let deep = with(|scene| linked_into(scene, path, "folder"));
+        book.add(deep, &format!("ok-{word}-link-folder"), "PASS", "a link into a folder, as mounts of clusters have");
         for bits in [0o600, 0o444, 0o755] {
             let scene = with(|scene| scene.entries.push(mode(path, bits)));
             book.add(scene, &format!("ok-{word}-mode-{bits:04o}"), "PASS", "only its owner can write it");
