@@ -207,7 +207,11 @@ fn s15_order_at_import() {
     site.run("import usb/apps-1 --key 1.pub.pem --to oci:other --state in", 0);
     site.run("unpack usb/apps-1 --key 1.pub.pem plain --state in", 14);
     assert!(site.run("unpack usb/apps-1 --key 1.pub.pem plain --state in --allow-stale", 0).contains("overlooked"));
-    assert_eq!(fs::read_dir(site.path("in/import/apps")).unwrap().count(), 4, "two records and their locks");
+    assert_eq!(
+        fs::read_dir(site.path("in/import/apps")).unwrap().count(),
+        6,
+        "two records, their tags and their locks"
+    );
 }
 
 #[test]
