@@ -218,11 +218,7 @@ fn home(registry: Option<&Registry>) -> Home {
     let Some(Registry { table, .. }) = registry else { return Home::default() };
     Home {
         endpoint: table.endpoint.as_ref().map(|endpoint| endpoint.get_ref().clone()),
-        realms: match &table.realm {
-            None => Vec::new(),
-            Some(Words::One(one)) => vec![one.clone()],
-            Some(Words::Many(many)) => many.clone(),
-        },
+        realms: table.realm.clone().map(Words::into_list).unwrap_or_default(),
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::find::{How, Pipeline};
 use super::import::believed;
 use super::{export, place, record, secrets};
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::bundle::Name;
 use crate::cli::Session;
 use crate::cli::args::bundle::open_place;
@@ -202,7 +202,7 @@ fn writable(dir: &Path) -> Result<(), Fault> {
 }
 
 fn unwritable(dir: &Path, error: &std::io::Error) -> Fault {
-    let what = format!("{}: expected a directory that can be written, found {error}", dir.display());
+    let what = differs(dir.display(), "a directory that can be written", error);
     Fault::new(Class::Io, what).help("make the directory, or give this user the right to write it")
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::find::How;
 use super::{place, record, secrets};
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::bundle::{Manifest, Name};
 use crate::cli::Session;
 use crate::cli::args::carry::channel::ChannelRequest;
@@ -220,8 +220,11 @@ fn waiting(export: &Export, mut outcome: Outcome, path: &Path, signed: usize) ->
     outcome.result["signatures"] = json!(signed);
     outcome.result["wanted"] = json!(wanted);
     outcome.result["sign"] = json!(path);
-    let what =
-        format!("release: bundle {}: expected {wanted} signatures before it leaves, found {signed}", escape(&path));
+    let what = differs(
+        format_args!("release: bundle {}", escape(&path)),
+        format_args!("{wanted} signatures before it leaves"),
+        signed,
+    );
     let fault = Fault::new(Class::Policy, what).help(format!(
         "packmule sign {} --sign KEY; then `packmule pipeline run {}` again",
         escape(&path),
@@ -244,7 +247,7 @@ pub(super) fn request(
     let subject = format!("export {:?}", export.name);
     let name = match &how.name {
         Some(name) if export.channel.is_some() => {
-            let what = format!("--name {}: expected a pipeline without a channel, found one with", escape(name));
+            let what = differs(format_args!("--name {}", escape(name)), "a pipeline without a channel", "one with");
             return Err(Fault::usage(what, "leave it out: bundles of a channel are named CHANNEL-SEQUENCE"));
         }
         Some(name) => Some(Name::new(name)?),

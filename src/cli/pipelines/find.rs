@@ -1,6 +1,6 @@
 //! The pipeline that a name means, and how it is to run.
 
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, differs};
 use crate::cli::network::config::Config;
 use crate::cli::network::config::pipelines::{Export, Import};
 
@@ -56,11 +56,15 @@ pub fn find<'a>(config: &'a Config, name: &str) -> Result<Pipeline<'a>, Fault> {
         (Some(export), None) => Ok(Pipeline::Export(export)),
         (None, Some(import)) => Ok(Pipeline::Import(import)),
         (Some(_), Some(_)) => {
-            let what = format!("pipeline {name:?}: expected one of that name, found export.{short} and import.{short}");
+            let what = differs(
+                format_args!("pipeline {name:?}"),
+                "one of that name",
+                format_args!("export.{short} and import.{short}"),
+            );
             Err(Fault::usage(what, format!("write export.{short} or import.{short}")))
         }
         (None, None) => {
-            let what = format!("pipeline {name:?}: expected a pipeline of that name, found none");
+            let what = differs(format_args!("pipeline {name:?}"), "a pipeline of that name", "none");
             Err(Fault::usage(what, "see `packmule pipeline list`; `packmule pipeline set` makes one"))
         }
     }

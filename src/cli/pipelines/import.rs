@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::find::How;
 use super::{emit, place, record, secrets};
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{Manifest, Name};
 use crate::cli::Session;
@@ -121,7 +121,7 @@ fn deleted(import: &Import, name: &Name, container: &dyn Container, session: &mu
 }
 
 fn none(import: &Import, name: &Name) -> Fault {
-    let what = format!("{}: expected a bundle {name}, found none", import.place);
+    let what = differs(&import.place, format_args!("a bundle {name}"), "none");
     Fault::new(Class::Source, what).help("list the bundles that are there with `packmule ls`")
 }
 
@@ -205,7 +205,7 @@ fn work(
     }
     if import.delete_source && how.artifacts.is_empty() && outcome.fault.is_none() {
         let deleted = receipt
-            .ok_or_else(|| Fault::new(Class::Policy, "receipt: expected one on disk, found none"))
+            .ok_or_else(|| Fault::new(Class::Policy, differs("receipt", "one on disk", "none")))
             .and_then(|receipt| deletion::check_receipt(&receipt))
             .and_then(|()| deletion::delete(&session.flow, container, name, id));
         outcome.result["deleted"] = json!(deleted.is_ok());
@@ -287,7 +287,11 @@ pub(super) fn believed(import: &Import, how: &How, side: Side, session: &Session
         return Ok(believed);
     }
     let usual = session.world.etc.join("packmule/trust.toml");
-    let what = format!("import {:?}: expected policy or the file {}, found neither", import.name, usual.display());
+    let what = differs(
+        format_args!("import {:?}", import.name),
+        format_args!("policy or the file {}", usual.display()),
+        "neither",
+    );
     Err(Fault::usage(what, "add policy to the pipeline"))
 }
 

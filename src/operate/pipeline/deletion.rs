@@ -1,6 +1,6 @@
 //! Deletion of a bundle from where it arrived, after its import.
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs};
 use crate::bundle::Name;
 use crate::flow::Flow;
 use crate::oci::Digest;
@@ -14,14 +14,14 @@ use crate::storage::Container;
 /// # Errors
 /// [`Class::Policy`] with the first thing that is not proved.
 pub fn check_receipt(receipt: &Receipt) -> Result<(), Fault> {
-    let refused = |what: String| {
+    let refused = |what: Description| {
         Err(Fault::new(Class::Policy, what).help("run the pipeline again once the destination returns everything"))
     };
     if let Some(fault) = &receipt.fault {
-        return refused(format!("receipt: expected an import without a fault, found {}", fault.class));
+        return refused(differs("receipt", "an import without a fault", &fault.class));
     }
     if !receipt.is_whole() {
-        return refused("receipt: expected every artifact to have arrived, found one that has not".to_owned());
+        return refused(differs("receipt", "every artifact to have arrived", "one that has not"));
     }
     for artifact in receipt.artifacts.iter().filter(|artifact| artifact.outcome.is_arrived()) {
         let is_proved = artifact.read_back == Some(artifact.digest);
@@ -32,11 +32,14 @@ pub fn check_receipt(receipt: &Receipt) -> Result<(), Fault> {
         });
         match unread {
             _ if !is_proved => {
-                return refused(format!("{}: expected it to be read back, found that it was not", artifact.digest));
+                return refused(differs(artifact.digest, "it to be read back", "that it was not"));
             }
             Some(tag) => {
-                let what =
-                    format!("{}:{}: expected it to be read back, found that it was not", artifact.repository, tag.name);
+                let what = differs(
+                    format_args!("{}:{}", artifact.repository, tag.name),
+                    "it to be read back",
+                    "that it was not",
+                );
                 return refused(what);
             }
             None => {}
@@ -53,7 +56,7 @@ pub fn delete(flow: &Flow, container: &dyn Container, name: &Name, id: Digest) -
     let found = upload::manifest(container, name)?.map(|bytes| Digest::sha256(&bytes));
     if found != Some(id) {
         let found = found.map_or_else(|| "none".to_owned(), |found| found.to_string());
-        let what = format!("{}: expected bundle {id}, found {found}", container.shown(name.as_str()));
+        let what = differs(container.shown(name.as_str()), format_args!("bundle {id}"), found);
         return Err(Fault::new(Class::Destination, what).help("look at the container with `packmule ls`"));
     }
     remove::bundle(flow, container, name).map(drop)

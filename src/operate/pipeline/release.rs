@@ -1,6 +1,6 @@
 //! Conditions that must hold before anything leaves: repositories that are allowed out, and signatures.
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::bundle::Untrusted;
 use crate::oci::{Artifact, Repository};
 use crate::signing::policy::Glob;
@@ -19,7 +19,7 @@ pub fn check_repositories(artifacts: &[Artifact], allowed: &[Glob]) -> Result<()
     for artifact in artifacts {
         let source = artifact.source.iter().filter(|source| source.host() != MADE);
         for name in std::iter::once(&artifact.repository).chain(source).filter(|name| !is_allowed(name)) {
-            let what = format!("{name}: expected a repository that release allows out, found another");
+            let what = differs(name, "a repository that release allows out", "another");
             faults.push(
                 Fault::new(Class::Policy, what)
                     .help("leave it out, or let release.repositories of the pipeline allow it"),
@@ -40,7 +40,7 @@ pub fn signed_by(bundle: &Untrusted) -> Result<Vec<String>, Fault> {
     }
     let envelope = bundle.envelope()?;
     if envelope.payload != bundle.statement() {
-        let what = format!("bundle {}: expected signatures of its manifest, found those of another", bundle.name());
+        let what = differs(format_args!("bundle {}", bundle.name()), "signatures of its manifest", "those of another");
         return Err(Fault::new(Class::Signature, what).help("delete the signature file, and sign again"));
     }
     Ok(envelope.keyids().map(ToOwned::to_owned).collect())

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::bundle::volumes::local::Directories;
 use crate::bundle::{Name, Untrusted, open};
 use crate::flow::Flow;
@@ -119,7 +119,7 @@ impl Staged {
             let path = self.dir.join(&file);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    let what = format!("{}: expected to delete it, found {error}", path.display());
+                    let what = differs(path.display(), "to delete it", error);
                     return Err(Fault::new(Class::Io, what).help("delete the bundle's files in the stage by hand"));
                 }
                 _ => {}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::cli::args::place::Destination;
 use crate::cli::detect::{self, Paper};
 use crate::cli::output::Outcome;
@@ -84,7 +84,7 @@ fn place(text: &str) -> Result<Place, Fault> {
     match Destination::parse(text)? {
         Destination::Registry { host, prefix } => Ok(Place::Registry { host, prefix }),
         Destination::Layout(_) => {
-            let what = format!("--to {}: expected a registry, found a layout", escape(text));
+            let what = differs(format_args!("--to {}", escape(text)), "a registry", "a layout");
             Err(Fault::usage(what, "name the registry that nodes pull from: HOST[:PORT][/PREFIX]"))
         }
     }
@@ -99,7 +99,7 @@ fn load(path: &PathBuf, session: &Session<'_>) -> Result<Receipt, Fault> {
             let exists = session.path(path).exists();
             let class = if exists { Class::Format } else { Class::Io };
             let found = if exists { "something else" } else { "no file" };
-            let what = format!("receipt {shown}: expected the receipt of an import, found {found}");
+            let what = differs(format_args!("receipt {shown}"), "the receipt of an import", found);
             Err(Fault::new(class, what).help("name a file that `packmule import --receipt` wrote"))
         }
     }

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::base::size;
 use crate::cli::Session;
 use crate::cli::output::Outcome;
@@ -59,7 +59,7 @@ impl Args {
             Command::List { top } => list(&runs, usize::try_from(top).unwrap_or(usize::MAX), session),
             Command::Show { id } => {
                 let run = runs.show(&id)?.ok_or_else(|| {
-                    Fault::usage(format!("run {id}: expected a record, found none"), "see `packmule runs list`")
+                    Fault::usage(differs(format_args!("run {id}"), "a record", "none"), "see `packmule runs list`")
                 })?;
                 Ok(Outcome::new(shown(&run), as_json(&run)?))
             }
@@ -80,7 +80,7 @@ impl Args {
 
 fn store(session: &Session<'_>) -> Result<Runs, Fault> {
     let store = session.store().ok_or_else(|| {
-        Fault::usage("runs: expected a directory for the state, found none", "name one with --state DIR")
+        Fault::usage(differs("runs", "a directory for the state", "none"), "name one with --state DIR")
     })?;
     Ok(store.runs())
 }

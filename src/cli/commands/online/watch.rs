@@ -50,7 +50,7 @@ impl Args {
         let config = self.network.config.load(session.world)?;
         let imports = self.imports(&config)?;
         let store = session.store().ok_or_else(|| {
-            Fault::usage("watch: expected a directory for the state, found none", "name one with --state DIR")
+            Fault::usage(differs("watch", "a directory for the state", "none"), "name one with --state DIR")
         })?;
         let pipelines: Vec<Pipeline> = imports.iter().map(|import| pipeline(import, session)).collect();
         let board = Arc::new(Board::new(&pipelines));
@@ -189,7 +189,7 @@ impl CommandSite<'_, '_> {
         let name = pipeline.name.strip_prefix("import.").unwrap_or(&pipeline.name);
         let found = self.imports.iter().find(|import| import.name == name);
         found.ok_or_else(|| {
-            Fault::usage(format!("pipeline {name}: expected one, found none"), "start the watcher again")
+            Fault::usage(differs(format_args!("pipeline {name}"), "one", "none"), "start the watcher again")
         })
     }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value};
 
 use super::show::shown;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::cli::Session;
 use crate::cli::network::config::ConfigFiles;
 use crate::cli::network::edit::{edit, parse, target};
@@ -109,7 +109,7 @@ pub(super) fn set(
     }
     let path = target(files, session)?;
     let config = edit(&path, session, |document, _| {
-        let broken = || Fault::usage(format!("{kind}: expected a table, found another value"), "repair it by hand");
+        let broken = || Fault::usage(differs(kind, "a table", "another value"), "repair it by hand");
         let all = document.entry(kind).or_insert_with(|| {
             let mut table = Table::new();
             table.set_implicit(true);
@@ -144,13 +144,13 @@ fn form(kind: &str, key: &str) -> Result<Form, Fault> {
         let known: Vec<String> = keys.iter().map(|(known, _)| (*known).to_owned()).collect();
         let near = crate::toml_file::error::nearest(key, &known, "config");
         let help = if near.starts_with("did you") { near } else { HELP.to_owned() };
-        Fault::new(Class::Usage, format!("{kind}: expected a known key, found {:?}", escape(key))).help(help)
+        Fault::new(Class::Usage, differs(kind, "a known key", format_args!("{:?}", escape(key)))).help(help)
     })
 }
 
 fn parts(change: &str) -> Result<(&str, &str), Fault> {
     change.split_once('=').ok_or_else(|| {
-        Fault::new(Class::Usage, format!("pipeline set: expected KEY=VALUE, found {:?}", escape(change))).help(HELP)
+        Fault::new(Class::Usage, differs("pipeline set", "KEY=VALUE", format_args!("{:?}", escape(change)))).help(HELP)
     })
 }
 
@@ -168,11 +168,11 @@ fn apply(kind: &str, change: &str, table: &mut dyn TableLike) -> Result<(), Faul
         return Ok(());
     }
     if TABLES.contains(&key) {
-        let what = format!("{key}: expected one of its keys, or nothing to remove it, found a value");
+        let what = differs(key, "one of its keys, or nothing to remove it", "a value");
         return Err(Fault::new(Class::Usage, what).help(HELP));
     }
     let wrong = |expected: &str| {
-        let what = format!("{key}: expected {expected}, found {:?}", escape(value));
+        let what = differs(key, expected, format_args!("{:?}", escape(value)));
         Fault::new(Class::Usage, what).help(HELP)
     };
     let list = || value.split(',').map(str::trim).filter(|one| !one.is_empty()).collect::<Array>();
@@ -223,7 +223,7 @@ fn insert(table: &mut dyn TableLike, path: &[&str], mut item: Value) -> Result<(
     let inner = table
         .get_mut(first)
         .and_then(Item::as_table_like_mut)
-        .ok_or_else(|| Fault::usage(format!("{first}: expected a table, found another value"), "repair it by hand"))?;
+        .ok_or_else(|| Fault::usage(differs(first, "a table", "another value"), "repair it by hand"))?;
     insert(inner, rest, item)
 }
 
